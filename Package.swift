@@ -1,0 +1,112 @@
+// swift-tools-version: 6.2
+// Columba uses no Swift package from outside: only the toolchain and C libraries of the distribution.
+// Each outside library is declared once (a `systemLibrary` target) and imported in exactly one module.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-O2"])]
+let strictCXX: [CXXSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-O2"])]
+
+func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/C/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
+}
+/// A thin C or C++ shim: what Swift cannot call (variadic functions, macros, C++).
+func shim(_ name: String, _ dependencies: [Target.Dependency], link: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/C/\(name)", cSettings: strictC, cxxSettings: strictCXX,
+        linkerSettings: link.map { .linkedLibrary($0) })
+}
+/// A wrapper around one outside library or one service of the operating system.
+func platform(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/Platform/\(name)", swiftSettings: strict)
+}
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func program(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "columba",
+    products: [
+        .executable(name: "columba", targets: ["columba"]),
+        .executable(name: "columba-relay", targets: ["columba-relay"]),
+        .executable(name: "columba-central", targets: ["columba-central"]),
+    ],
+    targets: [
+        // Outside libraries
+        system("CSQLite", "sqlite3", "libsqlite3-dev"),
+        system("CZstd", "libzstd", "libzstd-dev"),
+        system("CZlib", "zlib", "zlib1g-dev"),
+        system("CCrypto", "libcrypto", "libssl-dev"),
+        system("CXXHash", "libxxhash", "libxxhash-dev"),
+        system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
+        system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        shim("CHTTPServer", ["CMicrohttpd"]),
+        shim("CHTTPClient", ["CCurl"]),
+        // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
+        shim("CJSON", [], link: ["simdjson"]),
+        shim("CPosix", []),
+
+        // One module per outside library
+        platform("SQLite", ["CSQLite"]),
+        platform("Compression", ["CZstd", "CZlib"]),
+        platform("Crypto", ["CCrypto", "CXXHash"]),
+        platform("JSON", ["CJSON", "Models"]),
+        platform("HTTPServer", ["CHTTPServer"]),
+        platform("HTTPClient", ["CHTTPClient"]),
+        platform("System", ["CPosix"]),
+        platform("Metrics"),
+        platform("Log"),
+        platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
+        platform("ObjectStore", ["System"]),
+        platform("DuckDB", ["System"]),
+
+        // What Columba is
+        module("Models"),
+        module("SyncProtocol", ["Models"]),
+        module(
+            "EdgeRelay",
+            [
+                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
+                "SegmentedLog", "Metrics", "Log", "System",
+            ]),
+        module(
+            "Central",
+            [
+                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System",
+            ]),
+        module("Simulation", ["Models", "HTTPClient", "System"]),
+
+        // Programs
+        program("columba-relay", ["EdgeRelay", "System"]),
+        program("columba-central", ["Central", "System"]),
+        program("columba", ["Simulation", "HTTPClient", "JSON", "Models", "System"]),
+        program("columba-bench", ["Simulation", "Models", "CPosix", "System"], path: "bench/columba-bench"),
+
+        // Tests
+        tests("ModelsTests", ["Models", "JSON", "Crypto"]),
+        tests("SyncProtocolTests", ["SyncProtocol", "Models"]),
+        tests("PlatformTests", ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
+        tests("EdgeRelayTests", ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log"]),
+        tests(
+            "CentralTests",
+            ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log"]),
+        tests("SimulationTests", ["Simulation", "Models", "JSON"]),
+        tests("IntegrationTests", ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+        tests("HouseRulesTests", []),
+    ],
+    cxxLanguageStandard: .cxx17
+)
