@@ -17,8 +17,8 @@ package final class BufferWriter: Sendable {
         package var stored = 0
         package var duplicates = 0
         package var conflicts = 0
-        package var alerts = 0
-        package var stateChanges = 0
+        /// Everything on disk: reports, alerts, state changes.
+        package var records = 0
         package var transactions = 0
         package var failures = 0
     }
@@ -68,7 +68,7 @@ package final class BufferWriter: Sendable {
         while let writes = takeGroup() {
             do {
                 let verdicts = try transaction.append(writes, to: log)
-                count(writes, verdicts)
+                count(verdicts, records: transaction.recordCount)
                 onCommit(log.nextPosition - 1)
                 for (write, verdict) in zip(writes, verdicts) { write.complete(.stored(verdict)) }
             } catch {
@@ -105,15 +105,12 @@ package final class BufferWriter: Sendable {
         } ?? nil
     }
 
-    private func count(_ writes: [PendingWrite], _ verdicts: [[RecentIdentities.Verdict]]) {
+    private func count(_ verdicts: [[RecentIdentities.Verdict]], records: Int) {
         counters.withLock { counters in
             counters.transactions += 1
-            for write in writes {
-                counters.reports += write.reports.count
-                counters.stateChanges += write.stateChange == nil ? 0 : 1
-                for report in write.reports { counters.alerts += report.alerts.count }
-            }
+            counters.records += records
             for verdict in verdicts.joined() {
+                counters.reports += 1
                 switch verdict {
                 case .stored: counters.stored += 1
                 case .duplicate: counters.duplicates += 1
@@ -141,6 +138,8 @@ private struct Transaction {
     private var entries: [NewLogEntry] = []
 
     init(recent: RecentIdentities) { self.recent = recent }
+
+    var recordCount: Int { drafts.count }
 
     /// Appends everything in one transaction and says what each report is. When it throws, nothing is on disk.
     mutating func append(_ writes: [PendingWrite], to log: SegmentedLog) throws -> [[RecentIdentities.Verdict]] {
@@ -172,9 +171,11 @@ private struct Transaction {
                 Draft(
                     timeMicroseconds: time, kind: BufferKind.report, header: header, body: 0..<0,
                     borrowedBody: report.payload))
+            // The alerts of a report sent again were stored with its first copy.
+            if recent.isDuplicate(identity: report.identityHash, digest: report.digestHash) { continue }
             for alert in report.alerts { draft(alert, kind: BufferKind.alert, time: time) }
         }
-        if let change = write.stateChange { draft(change, kind: BufferKind.alertState, time: time) }
+        for other in write.others { draft(other.body, kind: other.kind, time: time) }
     }
 
     private mutating func draft(_ body: [UInt8], kind: UInt8, time: Int64) {

@@ -22,6 +22,18 @@ package struct PendingReport {
     }
 }
 
+package struct OtherRecord: Sendable {
+    /// BufferKind.alert or .alertState.
+    package let kind: UInt8
+    /// JSON.
+    package let body: [UInt8]
+
+    package init(kind: UInt8, body: [UInt8]) {
+        self.kind = kind
+        self.body = body
+    }
+}
+
 package enum WriteOutcome: Sendable {
     /// In the order of the request's reports.
     case stored([RecentIdentities.Verdict])
@@ -34,20 +46,20 @@ package enum WriteOutcome: Sendable {
 package final class PendingWrite: @unchecked Sendable {
     package let receivedAt: Timestamp
     package let reports: [PendingReport]
-    /// A state change of an alert, as JSON: a record without a report.
-    package let stateChange: [UInt8]?
+    /// Records without a report: an alert's state change, a lost-contact alert.
+    package let others: [OtherRecord]
     package let byteCount: Int
     private let answer: (WriteOutcome) -> Void
 
     package init(
-        receivedAt: Timestamp, reports: [PendingReport], stateChange: [UInt8]? = nil,
+        receivedAt: Timestamp, reports: [PendingReport], others: [OtherRecord] = [],
         answer: @escaping (WriteOutcome) -> Void
     ) {
         self.receivedAt = receivedAt
         self.reports = reports
-        self.stateChange = stateChange
+        self.others = others
         self.answer = answer
-        byteCount = reports.reduce(stateChange?.count ?? 0) { $0 + $1.payload.count }
+        byteCount = reports.reduce(0) { $0 + $1.payload.count } + others.reduce(0) { $0 + $1.body.count }
     }
 
     package func complete(_ outcome: WriteOutcome) { answer(outcome) }

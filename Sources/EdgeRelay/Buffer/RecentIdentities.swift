@@ -35,4 +35,8 @@ package struct RecentIdentities: Sendable {
         younger[identity] = digest
         return .stored
     }
+
+    package func isDuplicate(identity: UInt64, digest: UInt64) -> Bool {
+        (younger[identity] ?? older[identity]) == digest
+    }
 }

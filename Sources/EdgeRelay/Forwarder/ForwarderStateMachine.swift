@@ -44,8 +44,7 @@ package struct ForwarderStateMachine: Sendable {
         package var setAside = IntervalSet()
 
         /// Records that central has not archived yet, in flight or not.
-        package var waiting: Int64 { committedThrough - archived.count }
-        var unarchivedAtCentral: Int64 { received.union(archived).count - archived.count }
+        package var waiting: Int { Int(committedThrough) - archived.count }
     }
 
     /// One request's order: read records from `from` on, at most `maxBytes` of them, none beyond `through`.
@@ -101,8 +100,8 @@ package struct ForwarderStateMachine: Sendable {
         askPauseSeconds = limits.askEverySeconds
     }
 
-    package var waiting: Int64 { epochs.reduce(0) { $0 + $1.waiting } }
-    package var setAsideCount: Int64 { epochs.reduce(0) { $0 + $1.setAside.count } }
+    package var waiting: Int { epochs.reduce(0) { $0 + $1.waiting } }
+    package var setAsideCount: Int { epochs.reduce(0) { $0 + $1.setAside.count } }
     package var inFlight: Int { flights.count }
 
     // MARK: Facts
@@ -112,8 +111,7 @@ package struct ForwarderStateMachine: Sendable {
         precondition(!epochs.contains { $0.name == name }, "an epoch is opened once")
         var epoch = Epoch(name: name)
         epoch.committedThrough = through
-        epoch.archived = archived.intersection(1...max(1, through))
-        if through == 0 { epoch.archived = IntervalSet() }
+        if through > 0 { epoch.archived = archived.intersection(IntervalSet(1...through)) }
         epochs.append(epoch)
     }
 
@@ -128,10 +126,10 @@ package struct ForwarderStateMachine: Sendable {
     }
 
     /// The owner read the batch: it holds `range`, which may be shorter than ordered. Nil: there was nothing to read.
-    package mutating func batchRead(_ id: UInt64, range: ClosedRange<Int64>?, missing: IntervalSet) {
+    package mutating func batchRead(_ id: UInt64, range: ClosedRange<Int64>?, missing: [ClosedRange<Int64>]) {
         guard var flight = flights[id], let index = epochs.firstIndex(where: { $0.name == flight.epoch }) else { return }
         // Numbers whose rows are gone (a damaged segment) can never be sent: the buffer reported them as lost (I2, I3).
-        for hole in missing.ranges { epochs[index].setAside.insert(hole) }
+        for hole in missing { epochs[index].setAside.insert(hole) }
         flight.range = range
         if range == nil { flights[id] = nil } else { flights[id] = flight }
     }
@@ -139,7 +137,7 @@ package struct ForwarderStateMachine: Sendable {
     package mutating func acknowledged(_ id: UInt64, _ answer: Acknowledgement, at now: UInt64) {
         guard let flight = flights.removeValue(forKey: id) else { return }
         linkWorks()
-        if let credit = answer.credit { self.credit = max(1, min(credit.maxInFlight, limits.maxInFlight)) }
+        credit = max(1, min(answer.credit.maxInFlight, limits.maxInFlight))
         if batchBytes < limits.maxBatchBytes { batchBytes = min(limits.maxBatchBytes, batchBytes * 2) }
         merge(answer, into: flight.epoch, authoritative: flight.isQuestion && flights.isEmpty, at: now)
         if let range = flight.range, !refusals.isEmpty { for n in range { refusals[n] = nil } }
@@ -219,7 +217,7 @@ package struct ForwarderStateMachine: Sendable {
         for flight in flights.values where flight.epoch == epoch.name {
             if let range = flight.range { settled.insert(range) }
         }
-        return settled.firstGap(in: 1...epoch.committedThrough)
+        return settled.gaps(in: 1...epoch.committedThrough).first
     }
 
     private mutating func merge(
@@ -227,7 +225,7 @@ package struct ForwarderStateMachine: Sendable {
     ) {
         guard let index = epochs.firstIndex(where: { $0.name == name }), epochs[index].committedThrough > 0 else { return }
         // An answer about numbers this relay never gave out is not believed: it must not make room for them.
-        let existing = 1...epochs[index].committedThrough
+        let existing = IntervalSet(1...epochs[index].committedThrough)
         let before = epochs[index].archived.count
         epochs[index].archived.formUnion(answer.archived.intersection(existing))
         let received = answer.received.intersection(existing)
