@@ -39,7 +39,7 @@ package final class BufferStore: Sendable {
             counter = max(counter, parsed.counter)
             let path = "\(directory)/\(name)"
             let existing = try SegmentedLog(
-                directory: path, configuration: .init(segmentBytes: segmentBytes, readOnly: true),
+                directory: path, configuration: .init(segmentBytes: segmentBytes),
                 incidents: Self.reporter(log, epoch: parsed.epoch))
             if existing.lastPosition == nil {
                 // A life that stored nothing: its folder says nothing.

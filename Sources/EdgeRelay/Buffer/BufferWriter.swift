@@ -19,6 +19,8 @@ package final class BufferWriter: Sendable {
         package var conflicts = 0
         /// Everything on disk: reports, alerts, state changes.
         package var records = 0
+        /// Their bodies' bytes.
+        package var bytes = 0
         package var transactions = 0
         package var failures = 0
     }
@@ -68,7 +70,7 @@ package final class BufferWriter: Sendable {
         while let writes = takeGroup() {
             do {
                 let verdicts = try transaction.append(writes, to: log)
-                count(verdicts, records: transaction.recordCount)
+                count(verdicts, records: transaction.recordCount, bytes: writes.reduce(0) { $0 + $1.byteCount })
                 onCommit(log.nextPosition - 1)
                 for (write, verdict) in zip(writes, verdicts) { write.complete(.stored(verdict)) }
             } catch {
@@ -105,10 +107,11 @@ package final class BufferWriter: Sendable {
         } ?? nil
     }
 
-    private func count(_ verdicts: [[RecentIdentities.Verdict]], records: Int) {
+    private func count(_ verdicts: [[RecentIdentities.Verdict]], records: Int, bytes: Int) {
         counters.withLock { counters in
             counters.transactions += 1
             counters.records += records
+            counters.bytes += bytes
             for verdict in verdicts.joined() {
                 counters.reports += 1
                 switch verdict {

@@ -11,12 +11,11 @@ package enum SegmentRelease {
         level: BufferLevel
     ) -> [Int64] {
         segments.filter { segment in
-            guard segment.sealed, let last = segment.lastPosition, last >= segment.firstPosition,
-                archived.contains(segment.firstPosition...last)
+            guard segment.sealed, segment.entries > 0,
+                archived.contains(segment.firstPosition...segment.lastPosition)
             else { return false }
             if level >= .releasing { return true }
-            guard let lastTime = segment.lastTime else { return true }
-            return Double(nowMicroseconds) - Double(lastTime) >= holdSeconds * 1e6
+            return Double(nowMicroseconds) - Double(segment.lastTimeMicroseconds) >= holdSeconds * 1e6
         }.map(\.firstPosition)
     }
 }

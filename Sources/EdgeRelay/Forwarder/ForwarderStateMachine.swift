@@ -60,8 +60,10 @@ package struct ForwarderStateMachine: Sendable {
         case send(Batch)
         /// `GET …/epochs/{epoch}/acks`, answered with `acknowledgementsArrived` or `failed`.
         case ask(id: UInt64, epoch: String)
-        /// Nothing to do before this instant (monotonic nanoseconds), unless something is committed.
+        /// Nothing to do before this instant (monotonic nanoseconds), whatever is committed meanwhile.
         case wait(until: UInt64)
+        /// Nothing to do before this instant, unless something is committed.
+        case idle(until: UInt64)
     }
 
     package enum Failure: Sendable, Equatable {
@@ -188,9 +190,9 @@ package struct ForwarderStateMachine: Sendable {
 
     private mutating func nextQuestion(at now: UInt64) -> Order {
         guard let epoch = epochs.first(where: { $0.waiting > $0.setAside.count && !isAsking($0.name) }) else {
-            return .wait(until: now + Self.nanoseconds(limits.askCapSeconds))
+            return .idle(until: now + Self.nanoseconds(limits.askCapSeconds))
         }
-        if now < nextAskAt { return .wait(until: nextAskAt) }
+        if now < nextAskAt { return .idle(until: nextAskAt) }
         nextAskAt = now + Self.nanoseconds(askPauseSeconds)
         askPauseSeconds = min(limits.askCapSeconds, askPauseSeconds * 1.5)
         let id = takeID()

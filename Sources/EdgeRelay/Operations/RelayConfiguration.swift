@@ -62,6 +62,16 @@ extension RelayConfiguration {
         return try parse(node, environment: environment, relativeTo: directory)
     }
 
+    /// The rules in force; none where no file is named.
+    package func loadRules() throws -> RuleSet {
+        guard let rulesPath else { return .empty }
+        do {
+            return try RuleFile.parse(json5: try FileSystem.read(rulesPath))
+        } catch let error as ConfigurationError {
+            throw ConfigurationError(key: "\(rulesPath): \(error.key)", problem: error.problem)
+        }
+    }
+
     package static func parse(
         _ node: ConfigurationNode, environment: [String: String], relativeTo directory: String
     ) throws(ConfigurationError) -> RelayConfiguration {

@@ -2,11 +2,13 @@
 // archived. A cache of things that the buffer or central hold as well: losing it costs repeated questions and resends, never
 // a report. One small SQLite file, used by the maintenance thread and at start.
 
+package import Log
+package import SyncProtocol
+import FoundationEssentials
+import JSON
 import Models
 import SQLite
-import SyncProtocol
-import JSON
-import FoundationEssentials
+import System
 
 package final class StateStore {
     private let database: Database
@@ -27,6 +29,19 @@ package final class StateStore {
         saveAlert = try database.prepare("INSERT OR REPLACE INTO alerts VALUES (?1, ?2, ?3, ?4)")
         saveEpoch = try database.prepare("INSERT OR REPLACE INTO epochs VALUES (?1, ?2)")
         forgetEpoch = try database.prepare("DELETE FROM epochs WHERE epoch = ?1")
+    }
+
+    /// Opens the store; one that cannot be read is moved aside and begun anew: it is only a cache.
+    package static func openOrReplace(path: String, log: Log) throws -> sending StateStore {
+        do {
+            return try StateStore(path: path)
+        } catch {
+            log.warning("state_replaced", ["error": .string("\(error)")])
+            for suffix in ["", "-wal", "-shm"] where FileSystem.exists(path + suffix) {
+                try FileSystem.rename(path + suffix, to: path + suffix + ".damaged")
+            }
+            return try StateStore(path: path)
+        }
     }
 
     package func save(_ entries: [AlertEntry]) throws {
