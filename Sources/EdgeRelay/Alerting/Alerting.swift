@@ -72,8 +72,6 @@ package final class Alerting: Sendable {
             citizen: raised.match.citizen, value: raised.match.value, limit: raised.match.limit,
             observedAt: observedAt, receivedAt: receivedAt, raisedAt: now, relayID: relayID)
         book.raise(alert, at: now)
-        var json: [UInt8] = []
-        alert.appendJSON(to: &json)
-        return json
+        return alert.json()
     }
 }

@@ -5,7 +5,6 @@ package import Log
 package import Models
 package import SyncProtocol
 package import System
-import Crypto
 import HTTPClient
 
 /// What the relay can say about its uplink.
