@@ -16,7 +16,7 @@ package struct Match: Equatable, Sendable {
 
 extension Condition {
     /// Every match; empty where the report does not meet the condition. `silent` never matches a report.
-    package func matches(_ report: borrowing ParsedReport) -> [Match] {
+    package func matches(_ report: ParsedReport) -> [Match] {
         switch self {
         case .citizen(let threshold, let minimumConfidence):
             return Self.citizens(report, threshold, minimumConfidence)
@@ -46,7 +46,7 @@ extension Condition {
 
     /// One match a name: of a citizen named twice the worse score counts.
     private static func citizens(
-        _ report: borrowing ParsedReport, _ threshold: Threshold, _ minimumConfidence: Double?
+        _ report: ParsedReport, _ threshold: Threshold, _ minimumConfidence: Double?
     ) -> [Match] {
         var found: [Match] = []
         for index in 0..<report.citizenCount {
@@ -66,7 +66,7 @@ extension Condition {
 
     /// Every condition must be met; what is reported is what the citizens among them matched, else the first's match
     /// that says something.
-    private static func all(_ conditions: [Condition], _ report: borrowing ParsedReport) -> [Match] {
+    private static func all(_ conditions: [Condition], _ report: ParsedReport) -> [Match] {
         var found: [Match] = []
         for condition in conditions {
             let matches = condition.matches(report)

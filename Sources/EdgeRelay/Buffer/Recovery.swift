@@ -2,6 +2,7 @@
 // the answers to resends), and alerts that the state store had not noted yet. Reads a bounded tail of the buffer, however
 // much waits in it.
 
+import Crypto
 package import Models
 package import SyncProtocol
 import JSON

@@ -3,7 +3,7 @@
 package import HTTPServer
 package import Models
 import JSON
-import System
+package import System
 
 package final class Console: RelayConsole {
     private let relayID: String

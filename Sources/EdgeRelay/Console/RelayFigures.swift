@@ -4,7 +4,7 @@
 //                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts, states)
 
 import JSON
-import Models
+package import Models
 
 package struct RelayFigures: Sendable, Equatable {
     package var relayID: String

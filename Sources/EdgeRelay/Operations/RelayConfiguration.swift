@@ -2,7 +2,7 @@
 
 package import Configuration
 import Models
-package import System
+import System
 
 package struct RelayConfiguration: Sendable, Equatable {
     package struct Buffer: Sendable, Equatable {
