@@ -72,6 +72,8 @@ package struct ArchiveStatistics: Sendable {
     package var files: Int
     package var bytes: Int
     package var relays: [RelayArchiveState]
+    /// Shortcuts for the next start that could not be written.
+    package var snapshotFailures: Int
 }
 
 package struct ArchiverConfiguration: Sendable {

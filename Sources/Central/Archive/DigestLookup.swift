@@ -5,6 +5,7 @@ import Crypto
 import DuckDB
 import FoundationEssentials
 import Models
+import ObjectStore
 import System
 
 struct DigestLookup {

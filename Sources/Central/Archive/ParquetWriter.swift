@@ -24,12 +24,6 @@ struct ParquetWriter {
     /// The longest row DuckDB accepts; a report is at most 256 KiB, pseudonyms and escapes enlarge it a few times.
     static let maxRowBytes = 16 << 20
 
-    /// A row that DuckDB cannot read, found by halving.
-    struct BadRow {
-        var buffer: RowBuffer
-        var row: Int
-    }
-
     func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
         guard !buffers.isEmpty else { return [] }
         var script = ""
@@ -37,11 +31,12 @@ struct ParquetWriter {
         for buffer in buffers {
             try buffer.file.finish()
             let path = buffer.file.path + ".parquet"
+            try FileSystem.remove(path)
             script += copy(buffer, to: path, archivedAt)
             files.append(
                 ConvertedFile(
                     schema: buffer.schema, day: buffer.day, path: path, statistics: buffer.statistics.json,
-                    rows: buffer.statistics.rows))
+                    rows: buffer.rows))
         }
         _ = try duckDB.run(script)
         return files
@@ -79,11 +74,9 @@ struct ParquetWriter {
 
     /// The rows that make the conversion fail. Everything in a row was checked or written by us, so this is a net below
     /// the net: it reads the row file again and again, halving it, until single rows are left.
-    func findBadRows(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [BadRow] {
-        try buffers.flatMap { buffer in
-            let rows = try FileSystem.read(buffer.file.path).split(separator: 0x0a)
-            return try badRows(buffer.schema, rows[...], archivedAt).map { BadRow(buffer: buffer, row: $0) }
-        }
+    func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
+        let rows = try FileSystem.read(buffer.file.path).split(separator: 0x0a)
+        return Set(try badRows(buffer.schema, rows[...], archivedAt))
     }
 
     private func badRows(
@@ -104,10 +97,11 @@ struct ParquetWriter {
         let file = try RowFile(path: probe)
         for row in rows { try file.append(row + [0x0a]) }
         try file.finish()
-        do {
+        do throws(DuckDBError) {
             _ = try duckDB.run("create temp table probe as \(select(schema, from: probe, archivedAt));")
             return true
-        } catch let error where error.kind == .rejected {
+        } catch {
+            guard error.kind == .rejected else { throw error }
             return false
         }
     }

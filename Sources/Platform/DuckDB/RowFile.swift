@@ -28,6 +28,14 @@ package final class RowFile {
         if buffer.count >= Self.bufferBytes { try flush() }
     }
 
+    /// Two pieces and a line feed.
+    package func append(_ row: UnsafeRawBufferPointer, _ end: UnsafeRawBufferPointer) throws {
+        buffer.append(contentsOf: row)
+        buffer.append(contentsOf: end)
+        buffer.append(0x0a)
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
     package func append(_ bytes: [UInt8]) throws {
         try bytes.withUnsafeBytes { try append($0) }
     }
