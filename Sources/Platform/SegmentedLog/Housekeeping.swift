@@ -28,7 +28,9 @@ struct Housekeeping: Sendable {
                 if state.isClosed { return .some(nil) }
                 return state.takePreparation().map { .some($0) }
             }
-            guard let wanted, var (name, discarded) = wanted else { return }
+            guard let wanted, let wanted else { return }
+            let name = wanted.name
+            var discarded = wanted.discarded
             let result: Result<SegmentWriter, SegmentedLogError>
             do {
                 while let writer = discarded.last {
