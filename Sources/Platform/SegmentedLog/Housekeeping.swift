@@ -24,20 +24,26 @@ struct Housekeeping: Sendable {
 
     func prepareSegments() {
         while true {
-            let wanted: SegmentName?? = state.wait { state in
+            let wanted: (name: SegmentName, discarded: [SegmentWriter])?? = state.wait { state in
                 if state.isClosed { return .some(nil) }
-                return state.numberToPrepare().map { .some($0) }
+                return state.takePreparation().map { .some($0) }
             }
-            guard let wanted, let name = wanted else { return }
+            guard let wanted, let wanted else { return }
+            let name = wanted.name
+            var discarded = wanted.discarded
             let result: Result<SegmentWriter, SegmentedLogError>
             do {
+                while let writer = discarded.last {
+                    try SegmentFile.remove(writer.name, in: directory)
+                    discarded.removeLast()
+                }
                 try SegmentFile.prepare(name, in: directory, pageBytes: configuration.pageBytes)
                 result = .success(try SegmentWriter(name, in: directory))
             } catch {
                 // Files under this number may be left: empty, and removed at the next opening.
                 result = .failure(SegmentedLogError.classify(error))
             }
-            state.update { $0.preparationEnded(name, result) }
+            state.update { $0.preparationEnded(name, result, kept: discarded) }
         }
     }
 
@@ -53,7 +59,6 @@ struct Housekeeping: Sendable {
             guard let next, let job = next else { return }
             switch job {
             case .seal(let name, let writer): seal(name, writer)
-            case .discard(let writer): discard(writer)
             case .repair(let name, let reason): repair(name, reason)
             }
             state.update { $0.jobEnded() }
@@ -83,15 +88,6 @@ struct Housekeeping: Sendable {
         }
         let bytes = SegmentFile.bytes(name, in: directory)
         state.update { $0.checkpointed(name, bytes: bytes) }
-    }
-
-    private func discard(_ writer: SegmentWriter) {
-        precondition(!writer.hasEntries, "a segment with entries is sealed, not discarded")
-        do {
-            try SegmentFile.remove(writer.name, in: directory)
-        } catch {
-            report(.postponed, writer.name, "the removal of an empty segment failed: \(error)")
-        }
     }
 
     private func repair(_ name: SegmentName, _ reason: String) {

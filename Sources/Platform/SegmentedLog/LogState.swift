@@ -4,8 +4,6 @@
 enum HousekeepingJob: Sendable {
     /// Checkpoint a sealed segment, with its own connection if that is still open.
     case seal(SegmentName, SegmentWriter?)
-    /// Remove a segment that has no entries.
-    case discard(SegmentWriter)
     /// Move a damaged segment to the quarantine and put a copy of its good entries in its place.
     case repair(SegmentName, reason: String)
 }
@@ -14,13 +12,15 @@ struct LogState: Sendable {
     /// Segments that have entries, ascending and disjoint; only the last one can be unsealed.
     private(set) var segments: [SegmentFacts]
     private(set) var nextPosition: Int64
-    /// The highest number a file has or had.
+    /// The highest number of a segment that is prepared or has entries.
     private var lastNumber: Int64
 
     /// A segment ready for the next roll.
     private var prepared: SegmentWriter?
     private(set) var preparationWanted = false
     private var preparationFailure: SegmentedLogError?
+    /// Segments whose first append failed: the preparing thread removes them before it uses their number again.
+    private var discarded: [SegmentWriter] = []
 
     private(set) var jobs: [HousekeepingJob] = []
     private(set) var isWorking = false
@@ -38,7 +38,7 @@ struct LogState: Sendable {
     init(_ recovered: RecoveredLog) {
         segments = recovered.segments
         nextPosition = recovered.nextPosition
-        lastNumber = recovered.lastNumber
+        lastNumber = recovered.nextPosition - 1
         jobs = segments.filter { !$0.checkpointed }.map { .seal($0.name, nil) }
         preparationWanted = true
         for (earlier, later) in zip(segments, segments.dropFirst()) {
@@ -118,20 +118,26 @@ struct LogState: Sendable {
         }
     }
 
-    mutating func discarded(_ writer: SegmentWriter) {
-        lastNumber = max(lastNumber, writer.name.number)
-        jobs.append(.discard(writer))
+    mutating func discard(_ writer: SegmentWriter) {
+        precondition(!writer.hasEntries, "a segment with entries is sealed, not discarded")
+        lastNumber = min(lastNumber, writer.name.number - 1)
+        discarded.append(writer)
     }
 
     // MARK: - Preparing
 
-    /// The number for the segment to prepare now; nil if none is wanted.
-    func numberToPrepare() -> SegmentName? {
+    /// The segment to prepare now and those to remove before; nil if none is wanted.
+    mutating func takePreparation() -> (name: SegmentName, discarded: [SegmentWriter])? {
         guard preparationWanted, prepared == nil, !isClosed, failure == nil else { return nil }
-        return SegmentName(max(nextPosition, lastNumber + 1))
+        defer { discarded = [] }
+        return (SegmentName(max(nextPosition, lastNumber + 1)), discarded)
     }
 
-    mutating func preparationEnded(_ name: SegmentName, _ result: Result<SegmentWriter, SegmentedLogError>) {
+    /// - Parameter kept: what was to be removed and still exists.
+    mutating func preparationEnded(
+        _ name: SegmentName, _ result: Result<SegmentWriter, SegmentedLogError>, kept: [SegmentWriter]
+    ) {
+        discarded += kept
         preparationWanted = false
         switch result {
         case .success(let writer):
@@ -200,6 +206,7 @@ struct LogState: Sendable {
 
     mutating func dropConnections() {
         prepared = nil
+        discarded = []
         jobs = []
     }
 }

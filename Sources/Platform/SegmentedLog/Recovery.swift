@@ -7,7 +7,6 @@ import System
 struct RecoveredLog: Sendable {
     var segments: [SegmentFacts] = []
     var nextPosition: Int64
-    var lastNumber: Int64 = 0
 }
 
 struct Recovery {
@@ -64,7 +63,6 @@ struct Recovery {
             result.segments.insert(facts, at: 0)
             behind = (name, facts, meta)
         }
-        result.lastNumber = names.last?.number ?? 0
         precondition(result.nextPosition >= (result.segments.last?.last ?? 0) + 1, "no position is given twice (I3)")
         return result
     }

@@ -124,7 +124,9 @@ enum SegmentFile {
     static func prepare(_ name: SegmentName, in directory: String, pageBytes: Int) throws {
         let temporary = name.path(in: directory, ".preparing")
         let final = name.path(in: directory)
-        precondition(!FileSystem.exists(final), "segment \(final) exists already: numbers are never reused")
+        guard !FileSystem.exists(final) else {
+            throw SegmentedLogError(code: .unavailable, detail: "\(final) is in the way: it should not exist")
+        }
         for suffix in ["", "-wal", "-shm"] { try FileSystem.remove(temporary + suffix) }
         do {
             try create(temporary, pageBytes: pageBytes)

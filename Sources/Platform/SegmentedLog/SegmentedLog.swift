@@ -156,7 +156,7 @@ package final class SegmentedLog: Sendable {
             seal(&held)
         } else {
             held.active = nil
-            state.update { $0.discarded(active) }
+            state.update { $0.discard(active) }
         }
         return failure
     }
