@@ -22,8 +22,8 @@ struct Program {
 
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
-        if arguments.contains("--help") || arguments.contains("-h") { return Self.write(usage) }
-        if arguments == ["--version"] { return Self.write("columba-relay \(EdgeRelayService.version)\n") }
+        if arguments.contains("--help") || arguments.contains("-h") { return StandardStreams.output(usage) }
+        if arguments == ["--version"] { return StandardStreams.output("columba-relay \(EdgeRelayService.version)\n") }
         guard arguments.count == 3, arguments[1] == "--config", ["run", "check"].contains(arguments[0]) else {
             fail(usage, code: 2)
         }
@@ -32,7 +32,7 @@ struct Program {
             let configuration = try RelayConfiguration.load(path: arguments[2], environment: Environment.variables)
             if arguments[0] == "check" {
                 let rules = try configuration.loadRules()
-                return Self.write("ok: relay \(configuration.relayID), \(rules.rules.count) rules, version \(rules.version)\n")
+                return StandardStreams.output("ok: relay \(configuration.relayID), \(rules.rules.count) rules, version \(rules.version)\n")
             }
             try run(configuration)
         } catch {
@@ -51,8 +51,6 @@ struct Program {
         while Signals.wait() == .hangup { log.warning("reload_not_available", ["hint": "restart to load new settings"]) }
         service.stop()
     }
-
-    private static func write(_ text: String) { StandardStreams.output(text) }
 
     private static func fail(_ text: String, code: Int32) -> Never {
         StandardStreams.error(text)

@@ -25,7 +25,7 @@ package final class Fleet: Sendable {
     /// Of one epoch's rejected records so many are repeated in answers; the quarantine has all.
     package static let rejectedInAnswers = 1_000
 
-    private struct Epoch {
+    fileprivate struct Epoch {
         var received = IntervalSet()
         var rejected: [RejectedRecord] = []
         var lastContact: Timestamp?
@@ -34,9 +34,9 @@ package final class Fleet: Sendable {
         var recentOrder: [String] = []
     }
 
-    private struct Key: Hashable { let relayID: String; let epoch: String }
+    fileprivate struct Key: Hashable { let relayID: String; let epoch: String }
 
-    private struct State {
+    fileprivate struct State {
         var epochs: [Key: Epoch] = [:]
         var order: [Key] = []
     }

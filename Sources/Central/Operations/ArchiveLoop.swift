@@ -5,6 +5,7 @@ package import Log
 package import Models
 package import System
 import Compression
+import SegmentedLog
 import Synchronization
 import SyncProtocol
 
@@ -60,6 +61,11 @@ package final class ArchiveLoop: Sendable {
             } catch let error as ArchiveError {
                 // Another writer, a damaged log: nothing that trying again could mend.
                 log.error("archive_stopped", ["error": .string("\(error)")])
+                return onFatal("\(error)")
+            } catch let error as SegmentedLogError where error.code == .damaged {
+                // Batches that were durable cannot be read. A new start salvages the log and tells relays only of what is
+                // left; they still hold the rest and send it again (I2).
+                log.error("stream_damaged", ["error": .string("\(error)")])
                 return onFatal("\(error)")
             } catch {
                 progress.withLock { progress in

@@ -45,21 +45,32 @@ package final class EmbeddedStream: Sendable {
     // Safety: handed over through the queue's lock; its bytes are owned.
     fileprivate final class Pending: @unchecked Sendable {
         let header: [UInt8]
+        let records: Int
         let payload: [UInt8]
         let receivedAt: Timestamp
         let answer: (Result<Int64, any Error>) -> Void
 
         init(
-            header: [UInt8], payload: [UInt8], receivedAt: Timestamp, answer: @escaping (Result<Int64, any Error>) -> Void
+            header: [UInt8], records: Int, payload: [UInt8], receivedAt: Timestamp,
+            answer: @escaping (Result<Int64, any Error>) -> Void
         ) {
             self.header = header
+            self.records = records
             self.payload = payload
             self.receivedAt = receivedAt
             self.answer = answer
         }
     }
 
-    private struct Queue { var pending: [Pending] = []; var bytes = 0; var isClosed = false; var durable: Int64 = 0 }
+    private struct Queue {
+        var pending: [Pending] = []
+        var bytes = 0
+        var isClosed = false
+        /// The last position on disk.
+        var durable: Int64 = 0
+        /// Records of the batches that are not released yet, by position.
+        var backlog: [(position: Int64, records: Int)] = []
+    }
 
     /// Bytes of batches waiting for the disk beyond which relays are told to wait (I7).
     package static let queueBytes = 128 << 20
@@ -89,7 +100,8 @@ package final class EmbeddedStream: Sendable {
         answer: @escaping (Result<Int64, any Error>) -> Void
     ) -> Bool {
         guard let encoded = try? JSONEncoder().encode(header) else { return false }
-        let pending = Pending(header: Array(encoded), payload: payload, receivedAt: receivedAt, answer: answer)
+        let pending = Pending(
+            header: Array(encoded), records: header.records, payload: payload, receivedAt: receivedAt, answer: answer)
         return queue.withLock(notify: true) { queue in
             guard !queue.isClosed, queue.bytes + payload.count <= Self.queueBytes else { return false }
             queue.pending.append(pending)
@@ -142,8 +154,36 @@ package final class EmbeddedStream: Sendable {
             }
             return try log.append(entries)
         }
-        queue.update { $0.durable = range.upperBound }
+        queue.update { queue in
+            queue.durable = range.upperBound
+            for (index, pending) in group.enumerated() {
+                queue.backlog.append((range.lowerBound + Int64(index), pending.records))
+            }
+        }
         return range.lowerBound
+    }
+
+    /// Records in the durable batches beyond `position`.
+    package func records(after position: Int64) -> Int {
+        queue.withLock { $0.backlog.reduce(0) { $1.position > position ? $0 + $1.records : $0 } }
+    }
+
+    package func batches(after position: Int64) -> Int {
+        queue.withLock { $0.backlog.count { $0.position > position } }
+    }
+
+    /// At start: tells every batch beyond `position`, oldest first, that an earlier life left.
+    package func recover(after position: Int64, _ body: (StreamEntry) -> Void) throws {
+        var next = max(position + 1, 1)
+        while true {
+            let entries = try read(from: next, maxBytes: 16 << 20)
+            guard let last = entries.last else { return }
+            for entry in entries {
+                body(entry)
+                queue.withLock { $0.backlog.append((entry.position, entry.header.records)) }
+            }
+            next = last.position + 1
+        }
     }
 
     /// Durable batches from `position` on. An entry whose header is unreadable is left out; its position stays consumed.
@@ -164,6 +204,7 @@ package final class EmbeddedStream: Sendable {
 
     /// Everything up to `position` is in committed archive versions: whole segments below it go.
     package func release(through position: Int64) throws {
+        queue.withLock { $0.backlog.removeAll { $0.position <= position } }
         for segment in log.segments where segment.sealed && segment.lastPosition <= position {
             try log.release(segmentStartingAt: segment.firstPosition)
         }
