@@ -46,5 +46,7 @@ struct chs_exchange {
 chs_exchange *chs_exchange_begin(
     chs_server *server, struct MHD_Connection *connection, const char *method, const char *path);
 void chs_exchange_end(chs_exchange *exchange);
+/// As soon as a request is answered or refused: a client that reads its answer slowly holds no room for bodies.
+void chs_exchange_drop_large_body(chs_exchange *exchange);
 /// Copies body bytes; false if there is no memory for them within the server's limit.
 bool chs_exchange_append(chs_exchange *exchange, const void *bytes, size_t length);

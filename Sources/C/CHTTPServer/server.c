@@ -76,6 +76,7 @@ static enum MHD_Result queue_answer(chs_exchange *exchange) {
     struct MHD_Response *response = exchange->response;
     exchange->response = NULL;
     if (response == NULL) return MHD_NO;
+    chs_exchange_drop_large_body(exchange);
     if (exchange->close_connection || atomic_load_explicit(&exchange->server->closing, memory_order_relaxed)) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
@@ -88,6 +89,7 @@ static void refuse(chs_exchange *exchange, unsigned status) {
     exchange->server->configuration.refuse_body(exchange->server->configuration.context, exchange, status);
     exchange->refused = true;
     exchange->close_connection = true;
+    chs_exchange_drop_large_body(exchange);
 }
 
 /// The header is complete: asks the handler whether it wants the body.
