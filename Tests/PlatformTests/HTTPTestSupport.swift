@@ -69,9 +69,8 @@ final class RawConnection {
             }
         }
         guard failed == 0 else {
-            let number = errno
-            Glibc.close(socket)
-            throw SocketError(operation: "connect", errno: number)
+            // deinit closes the socket: every property is set by now.
+            throw SocketError(operation: "connect", errno: errno)
         }
     }
 

@@ -65,17 +65,25 @@ chs_exchange *chs_exchange_begin(
     return exchange;
 }
 
+void chs_exchange_drop_large_body(chs_exchange *exchange) {
+    if (exchange->capacity > CHS_SMALL_BODY) {
+        free(exchange->body);
+        exchange->body = NULL;
+        exchange->capacity = 0;
+        exchange->length = 0;
+    }
+    if (exchange->counted > 0) {
+        atomic_fetch_sub_explicit(&exchange->server->body_bytes, exchange->counted, memory_order_relaxed);
+        exchange->counted = 0;
+    }
+}
+
 void chs_exchange_end(chs_exchange *exchange) {
     chs_server *server = exchange->server;
     if (exchange->response != NULL) MHD_destroy_response(exchange->response);
-    if (exchange->counted > 0) atomic_fetch_sub_explicit(&server->body_bytes, exchange->counted, memory_order_relaxed);
+    chs_exchange_drop_large_body(exchange);
     uint8_t *body = exchange->body;
     size_t capacity = exchange->capacity;
-    if (capacity > CHS_SMALL_BODY) {
-        free(body);
-        body = NULL;
-        capacity = 0;
-    }
     memset(exchange, 0, sizeof *exchange);
     exchange->body = body;
     exchange->capacity = capacity;

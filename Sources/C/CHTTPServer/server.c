@@ -11,16 +11,10 @@
 // resume; if the answer came first the compare-and-swap fails and the server thread resumes its own suspension.
 // A connection that is not suspended is never resumed. While it is suspended libmicrohttpd does not look at its
 // socket, so its memory (header, path, body) stays valid even if the client goes away.
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +70,7 @@ static enum MHD_Result queue_answer(chs_exchange *exchange) {
     struct MHD_Response *response = exchange->response;
     exchange->response = NULL;
     if (response == NULL) return MHD_NO;
+    chs_exchange_drop_large_body(exchange);
     if (exchange->close_connection || atomic_load_explicit(&exchange->server->closing, memory_order_relaxed)) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
@@ -88,6 +83,7 @@ static void refuse(chs_exchange *exchange, unsigned status) {
     exchange->server->configuration.refuse_body(exchange->server->configuration.context, exchange, status);
     exchange->refused = true;
     exchange->close_connection = true;
+    chs_exchange_drop_large_body(exchange);
 }
 
 /// The header is complete: asks the handler whether it wants the body.
@@ -204,101 +200,61 @@ static size_t keep_encoded(void *context, struct MHD_Connection *connection, cha
     return strlen(text);
 }
 
-static int open_listen_socket(const chs_configuration *configuration, const char **operation, int *error_number) {
-    char port[8];
-    snprintf(port, sizeof port, "%u", (unsigned)configuration->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *address = NULL;
-    *operation = "read the address";
-    if (getaddrinfo(configuration->host, port, &hints, &address) != 0) {
-        *error_number = EINVAL;
-        return -1;
-    }
-    int on = 1;
-    *operation = "socket";
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        // Accepted sockets inherit this: an answer is never held back to wait for more.
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        *operation = "bind";
-        int failed = bind(fd, address->ai_addr, address->ai_addrlen);
-        if (failed == 0) {
-            *operation = "listen";
-            failed = listen(fd, 4096);
-        }
-        if (failed != 0) {
-            *error_number = errno;
-            close(fd);
-            fd = -1;
-        }
-    } else {
-        *error_number = errno;
-    }
-    freeaddrinfo(address);
-    return fd;
+static void destroy(chs_server *server) {
+    pthread_mutex_destroy(&server->places);
+    pthread_cond_destroy(&server->place_free);
+    free(server);
 }
 
-static uint16_t bound_port(int fd) {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) return 0;
-    if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
-}
-
-chs_server *chs_server_start(const chs_configuration *configuration, int *error_number, const char **operation) {
-    int fd = open_listen_socket(configuration, operation, error_number);
-    if (fd < 0) return NULL;
-    chs_server *server = aligned_alloc(64, (sizeof *server + 63) / 64 * 64);
-    if (server == NULL) {
-        *operation = "allocate";
-        *error_number = ENOMEM;
-        close(fd);
-        return NULL;
-    }
-    memset(server, 0, sizeof *server);
-    server->configuration = *configuration;
-    server->configuration.host = NULL;
-    server->listen_socket = fd;
-    server->port = bound_port(fd);
-    errno = 0;
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
-        MHD_OPTION_LISTEN_SOCKET, fd,
+static struct MHD_Daemon *start_daemon(chs_server *server, int placeholder) {
+    const chs_configuration *configuration = &server->configuration;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, chs_accept_policy, NULL, on_request, server,
+        MHD_OPTION_LISTEN_SOCKET, placeholder,
         MHD_OPTION_THREAD_POOL_SIZE, configuration->threads,
-        MHD_OPTION_CONNECTION_LIMIT, configuration->max_connections,
+        // Divided by the threads. The acceptor's limit is the one that counts.
+        MHD_OPTION_CONNECTION_LIMIT, (configuration->max_connections + 1) * configuration->threads,
         MHD_OPTION_CONNECTION_TIMEOUT, configuration->idle_timeout_seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, configuration->header_memory_bytes,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, chs_connection_changed, server,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
         MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        *operation = "start the server's threads";
-        *error_number = errno != 0 ? errno : EAGAIN;
-        close(fd);
-        free(server);
+}
+
+chs_server *chs_server_start(const chs_configuration *configuration, int *error_number, const char **operation) {
+    *operation = "allocate";
+    *error_number = ENOMEM;
+    chs_server *server = aligned_alloc(64, (sizeof *server + 63) / 64 * 64);
+    if (server == NULL) return NULL;
+    memset(server, 0, sizeof *server);
+    pthread_mutex_init(&server->places, NULL);
+    pthread_cond_init(&server->place_free, NULL);
+    server->configuration = *configuration;
+    if (!chs_listen(server, operation, error_number)) {
+        destroy(server);
         return NULL;
     }
-    return server;
+    *operation = "start the server's threads";
+    errno = EAGAIN;
+    int placeholder = chs_open_placeholder_socket();
+    if (placeholder >= 0) server->daemon = start_daemon(server, placeholder);
+    if (server->daemon != NULL && chs_start_accepting(server)) return server;
+    *error_number = errno != 0 ? errno : EAGAIN;
+    if (server->daemon != NULL) {
+        MHD_stop_daemon(server->daemon);  // closes the placeholder
+    } else if (placeholder >= 0) {
+        close(placeholder);
+    }
+    close(server->listen_socket);
+    destroy(server);
+    return NULL;
 }
 
 uint16_t chs_server_port(const chs_server *server) { return server->port; }
 
-unsigned chs_server_connections(const chs_server *server) {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    return info == NULL ? 0 : info->num_connections;
-}
-
 int64_t chs_server_active(const chs_server *server) { return atomic_load(&server->active); }
-
-void chs_server_stop_accepting(chs_server *server) {
-    if (atomic_exchange(&server->closing, true)) return;
-    MHD_quiesce_daemon(server->daemon);
-    // Not closed yet: a server thread may be about to use the number.
-    shutdown(server->listen_socket, SHUT_RDWR);
-}
 
 bool chs_server_stop(chs_server *server, unsigned timeout_ms) {
     chs_server_stop_accepting(server);
@@ -308,8 +264,7 @@ bool chs_server_stop(chs_server *server, unsigned timeout_ms) {
     if (atomic_load(&server->unanswered) > 0) return false;
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
-    close(server->listen_socket);
     return true;
 }
 
-void chs_server_free(chs_server *server) { free(server); }
+void chs_server_free(chs_server *server) { destroy(server); }

@@ -36,7 +36,8 @@ typedef struct chs_configuration {
 /// Starts a server. On failure returns NULL and sets *error_number, and *operation to the name of what failed.
 chs_server *chs_server_start(const chs_configuration *configuration, int *error_number, const char **operation);
 uint16_t chs_server_port(const chs_server *server);
-unsigned chs_server_connections(const chs_server *server);
+/// Open now.
+unsigned chs_server_connections(chs_server *server);
 /// Requests begun and not yet fully answered.
 int64_t chs_server_active(const chs_server *server);
 /// New connections are refused; requests on open connections are answered and their connection closed.
