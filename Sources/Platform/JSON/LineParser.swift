@@ -4,7 +4,7 @@
 import CJSON
 package import Models
 
-/// Valid until its parser's next `parse` and as long as the input bytes are.
+/// Valid until its parser's next `parse`, and as long as the parser and the input bytes live.
 package struct ParsedLine {
     package let n: Int64
     package let receivedAt: Timestamp

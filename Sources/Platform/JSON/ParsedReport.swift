@@ -1,6 +1,6 @@
 // A report as its parser sees it: numbers by value, text as slices of the input. Nothing is copied until it is asked for.
 //
-// Valid until its parser's next `parse` and as long as the input bytes are: use it and let it go, never keep it.
+// Valid until its parser's next `parse`, and as long as the parser and the input bytes live: use it and let it go.
 
 import CJSON
 package import Models
