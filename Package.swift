@@ -97,7 +97,7 @@ let package = Package(
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
-        tests("SyncProtocolTests", ["SyncProtocol", "Models"]),
+        tests("SyncProtocolTests", ["SyncProtocol", "Models", "JSON"]),
         tests("PlatformTests", ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests("EdgeRelayTests", ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log"]),

@@ -83,7 +83,8 @@ class LineReader {
         }
         if (!walker_.number(number)) return false;
         if (!number.is_integer || number.integer < 1) note(field, COLUMBA_RULE_INVALID);
-        value = number.integer;
+        // The last thing on a line that was cut short may have lost digits.
+        if (!walker_.at_end()) value = number.integer;
         return true;
     }
 
