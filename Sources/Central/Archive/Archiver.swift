@@ -168,6 +168,9 @@ package final class Archiver: @unchecked Sendable {
     private func checkPositions(_ batches: [StreamedBatch], after position: Int64) throws {
         var last = position
         for batch in batches {
+            precondition(
+                Identifier.isValidRelayID(batch.relayID) && Identifier.isValidEpoch(batch.epoch),
+                "intake lets only valid relay ids and epochs into the stream")
             guard batch.position > last else {
                 throw ArchiveError.wrongPosition(expectedAfter: last, found: batch.position)
             }
