@@ -1,0 +1,315 @@
+// One libmicrohttpd daemon and the life of a request in it.
+//
+// A request's state is one atomic, because its handler may answer on any thread while the server thread is still
+// inside the handler's call:
+//
+//   RECEIVING ──body complete──▶ PROCESSING ──handler returned, not answered──▶ SUSPENDED
+//                                    │                                              │
+//                                    └────────────── answered ──────────────────────┴──▶ ANSWERED
+//
+// The server thread suspends the connection *before* it moves PROCESSING → SUSPENDED, so whoever finds SUSPENDED may
+// resume; if the answer came first the compare-and-swap fails and the server thread resumes its own suspension.
+// A connection that is not suspended is never resumed. While it is suspended libmicrohttpd does not look at its
+// socket, so its memory (header, path, body) stays valid even if the client goes away.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/// What decides how long a request is. Two readers that disagree about it can be made to see different requests
+/// (request smuggling), so anything ambiguous is refused (RFC 9112 §6.3, §5.1).
+struct framing {
+    unsigned content_lengths;
+    unsigned transfer_encodings;
+    bool chunked;
+    bool bad_name;
+    bool expects_continue;
+    const char *content_length;
+};
+
+static enum MHD_Result inspect_header(
+    void *context, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
+    size_t value_length) {
+    (void)kind;
+    struct framing *framing = context;
+    if (name_length == 0 || name[name_length - 1] == ' ' || name[name_length - 1] == '\t') framing->bad_name = true;
+    switch (name_length) {
+        case 6:
+            if (value != NULL && strcasecmp(name, "Expect") == 0) {
+                framing->expects_continue = strcasecmp(value, "100-continue") == 0;
+            }
+            break;
+        case 14:
+            if (strcasecmp(name, "Content-Length") == 0) {
+                framing->content_lengths += 1;
+                framing->content_length = value;
+            }
+            break;
+        case 17:
+            if (strcasecmp(name, "Transfer-Encoding") == 0) {
+                framing->transfer_encodings += 1;
+                framing->chunked = value != NULL && value_length == 7 && strcasecmp(value, "chunked") == 0;
+            }
+            break;
+        default: break;
+    }
+    return MHD_YES;
+}
+
+static bool framing_is_ambiguous(const struct framing *framing, const char *version) {
+    if (framing->bad_name || framing->content_lengths > 1 || framing->transfer_encodings > 1) return true;
+    if (framing->transfer_encodings == 0) return false;
+    return framing->content_lengths != 0 || !framing->chunked || strcmp(version, "HTTP/1.1") != 0;
+}
+
+static enum MHD_Result queue_answer(chs_exchange *exchange) {
+    struct MHD_Response *response = exchange->response;
+    exchange->response = NULL;
+    if (response == NULL) return MHD_NO;
+    if (exchange->close_connection || atomic_load_explicit(&exchange->server->closing, memory_order_relaxed)) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    enum MHD_Result result = MHD_queue_response(exchange->connection, exchange->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void refuse(chs_exchange *exchange, unsigned status) {
+    exchange->server->configuration.refuse_body(exchange->server->configuration.context, exchange, status);
+    exchange->refused = true;
+    exchange->close_connection = true;
+}
+
+/// The header is complete: asks the handler whether it wants the body.
+static enum MHD_Result begin_request(
+    chs_server *server, struct MHD_Connection *connection, const char *method, const char *path, const char *version,
+    void **request_context) {
+    chs_exchange *exchange = chs_exchange_begin(server, connection, method, path);
+    if (exchange == NULL) return MHD_NO;
+    *request_context = exchange;
+    struct framing framing = {0};
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, inspect_header, &framing);
+    if (framing.content_length != NULL) {
+        errno = 0;
+        exchange->content_length = (int64_t)strtoll(framing.content_length, NULL, 10);
+    }
+    if (framing_is_ambiguous(&framing, version)) {
+        refuse(exchange, 400);
+        return queue_answer(exchange);
+    }
+    int64_t limit = server->configuration.admit(server->configuration.context, exchange);
+    bool has_body = exchange->content_length > 0 || framing.transfer_encodings != 0;
+    if (limit >= 0) {
+        exchange->limit = (size_t)limit;
+        if (exchange->content_length > limit) refuse(exchange, 413);
+    } else {
+        exchange->refused = true;
+        exchange->close_connection = has_body;
+    }
+    // A client that waits for "100 Continue", or would send more than is worth reading, is told at once. Any other
+    // body is read and dropped first: closing with unread bytes resets the connection and can lose the answer.
+    bool too_much = exchange->content_length > (int64_t)server->configuration.max_drained_bytes;
+    if (exchange->refused && has_body && (framing.expects_continue || too_much)) return queue_answer(exchange);
+    return MHD_YES;
+}
+
+static enum MHD_Result receive_body(chs_exchange *exchange, const char *bytes, size_t length) {
+    if (!exchange->refused) {
+        if (length <= exchange->limit - exchange->length) {
+            if (chs_exchange_append(exchange, bytes, length)) return MHD_YES;
+            refuse(exchange, 503);
+        } else {
+            refuse(exchange, 413);
+        }
+    }
+    exchange->drained += length;
+    return exchange->drained <= exchange->server->configuration.max_drained_bytes ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result finish_request(chs_exchange *exchange) {
+    if (exchange->refused) return queue_answer(exchange);
+    if (!chs_exchange_append(exchange, NULL, 0)) return MHD_NO;
+    chs_server *server = exchange->server;
+    struct MHD_Connection *connection = exchange->connection;
+    atomic_fetch_add_explicit(&server->unanswered, 1, memory_order_relaxed);
+    atomic_store_explicit(&exchange->state, CHS_PROCESSING, memory_order_release);
+    server->configuration.handle(server->configuration.context, exchange);
+    // Whatever other threads do, the exchange cannot end before this thread returns to libmicrohttpd.
+    if (atomic_load_explicit(&exchange->state, memory_order_acquire) == CHS_ANSWERED) return queue_answer(exchange);
+    MHD_suspend_connection(connection);
+    int expected = CHS_PROCESSING;
+    if (!atomic_compare_exchange_strong(&exchange->state, &expected, CHS_SUSPENDED)) {
+        MHD_resume_connection(connection);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(
+    void *context, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
+    const char *upload_data, size_t *upload_data_size, void **request_context) {
+    chs_exchange *exchange = *request_context;
+    if (exchange == NULL) return begin_request(context, connection, method, path, version, request_context);
+    if (*upload_data_size != 0) {
+        size_t length = *upload_data_size;
+        *upload_data_size = 0;
+        return receive_body(exchange, upload_data, length);
+    }
+    switch (atomic_load_explicit(&exchange->state, memory_order_acquire)) {
+        case CHS_RECEIVING: return finish_request(exchange);
+        case CHS_ANSWERED: return queue_answer(exchange);
+        default: return MHD_NO;
+    }
+}
+
+static void on_completed(
+    void *context, struct MHD_Connection *connection, void **request_context,
+    enum MHD_RequestTerminationCode termination) {
+    (void)context, (void)connection, (void)termination;
+    chs_exchange *exchange = *request_context;
+    if (exchange == NULL) return;
+    *request_context = NULL;
+    chs_exchange_end(exchange);
+}
+
+void chs_exchange_refuse(chs_exchange *exchange, unsigned status, chs_response *response) {
+    exchange->status = status;
+    exchange->response = (struct MHD_Response *)response;
+    exchange->refused = true;
+}
+
+void chs_exchange_answer(chs_exchange *exchange, unsigned status, chs_response *response) {
+    chs_server *server = exchange->server;
+    struct MHD_Connection *connection = exchange->connection;
+    exchange->status = status;
+    exchange->response = (struct MHD_Response *)response;
+    int before = atomic_exchange_explicit(&exchange->state, CHS_ANSWERED, memory_order_acq_rel);
+    // From here the exchange belongs to its server thread.
+    if (before == CHS_SUSPENDED) MHD_resume_connection(connection);
+    atomic_fetch_sub_explicit(&server->unanswered, 1, memory_order_release);
+}
+
+/// Paths and query items are given to Swift as they were sent: only it knows where decoding is safe.
+static size_t keep_encoded(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context, (void)connection;
+    return strlen(text);
+}
+
+static int open_listen_socket(const chs_configuration *configuration, const char **operation, int *error_number) {
+    char port[8];
+    snprintf(port, sizeof port, "%u", (unsigned)configuration->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *address = NULL;
+    *operation = "read the address";
+    if (getaddrinfo(configuration->host, port, &hints, &address) != 0) {
+        *error_number = EINVAL;
+        return -1;
+    }
+    int on = 1;
+    *operation = "socket";
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        // Accepted sockets inherit this: an answer is never held back to wait for more.
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        *operation = "bind";
+        int failed = bind(fd, address->ai_addr, address->ai_addrlen);
+        if (failed == 0) {
+            *operation = "listen";
+            failed = listen(fd, 4096);
+        }
+        if (failed != 0) {
+            *error_number = errno;
+            close(fd);
+            fd = -1;
+        }
+    } else {
+        *error_number = errno;
+    }
+    freeaddrinfo(address);
+    return fd;
+}
+
+static uint16_t bound_port(int fd) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) return 0;
+    if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+chs_server *chs_server_start(const chs_configuration *configuration, int *error_number, const char **operation) {
+    int fd = open_listen_socket(configuration, operation, error_number);
+    if (fd < 0) return NULL;
+    chs_server *server = aligned_alloc(64, (sizeof *server + 63) / 64 * 64);
+    if (server == NULL) {
+        *operation = "allocate";
+        *error_number = ENOMEM;
+        close(fd);
+        return NULL;
+    }
+    memset(server, 0, sizeof *server);
+    server->configuration = *configuration;
+    server->configuration.host = NULL;
+    server->listen_socket = fd;
+    server->port = bound_port(fd);
+    errno = 0;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
+        MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, configuration->threads,
+        MHD_OPTION_CONNECTION_LIMIT, configuration->max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, configuration->idle_timeout_seconds,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, configuration->header_memory_bytes,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        *operation = "start the server's threads";
+        *error_number = errno != 0 ? errno : EAGAIN;
+        close(fd);
+        free(server);
+        return NULL;
+    }
+    return server;
+}
+
+uint16_t chs_server_port(const chs_server *server) { return server->port; }
+
+unsigned chs_server_connections(const chs_server *server) {
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info == NULL ? 0 : info->num_connections;
+}
+
+int64_t chs_server_active(const chs_server *server) { return atomic_load(&server->active); }
+
+void chs_server_stop_accepting(chs_server *server) {
+    if (atomic_exchange(&server->closing, true)) return;
+    MHD_quiesce_daemon(server->daemon);
+    // Not closed yet: a server thread may be about to use the number.
+    shutdown(server->listen_socket, SHUT_RDWR);
+}
+
+bool chs_server_stop(chs_server *server, unsigned timeout_ms) {
+    chs_server_stop_accepting(server);
+    for (unsigned waited_ms = 0; atomic_load(&server->active) > 0 && waited_ms < timeout_ms; waited_ms += 2) {
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    if (atomic_load(&server->unanswered) > 0) return false;
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    close(server->listen_socket);
+    return true;
+}
+
+void chs_server_free(chs_server *server) { free(server); }
