@@ -92,20 +92,29 @@ let package = Package(
         // Programs
         program("columba-relay", ["EdgeRelay", "System"]),
         program("columba-central", ["Central", "System"]),
-        program("columba", ["Simulation", "HTTPClient", "JSON", "Models", "System"]),
+        // The columba program's commands are a library, so that tests can reach them.
+        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        program("columba", ["ColumbaCommands"]),
         program("columba-bench", ["Simulation", "Models", "CPosix", "System"], path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models"]),
-        tests("PlatformTests", ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests(
+            "PlatformTests",
+            ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests("EdgeRelayTests", ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log"]),
         tests(
             "CentralTests",
-            ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log"]),
-        tests("SimulationTests", ["Simulation", "Models", "JSON"]),
-        tests("IntegrationTests", ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+            [
+                "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
+                "SegmentedLog", "System", "Log",
+            ]),
+        tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
+        tests(
+            "IntegrationTests",
+            ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

@@ -61,7 +61,8 @@ package struct NDJSONChunker: Sendable {
         let isBlank = pending.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
         guard !isBlank else { return nil }
         var full: NDJSONChunk?
-        let isFull = chunk.lineNumbers.count == Self.chunkLines || chunk.bytes.count + pending.count + 1 > Self.chunkBytes
+        let isFull =
+            chunk.lineNumbers.count == Self.chunkLines || chunk.bytes.count + pending.count + 1 > Self.chunkBytes
         if isFull {
             full = chunk
             chunk = NDJSONChunk()

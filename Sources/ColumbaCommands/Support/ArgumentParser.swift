@@ -27,7 +27,8 @@ package struct CommandSpecification: Sendable {
         if !options.isEmpty { text += " [OPTIONS]" }
         if !operands.isEmpty { text += " \(operands)" }
         text += "\n\n\(summary)\n\nOptions:\n"
-        let rows = options.map { ("--\($0.name)" + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", "This text")]
+        let rows =
+            options.map { ("--\($0.name)" + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", "This text")]
         let width = rows.map(\.0.count).max() ?? 0
         for (left, right) in rows {
             text += "  \(left)\(String(repeating: " ", count: width - left.count))  \(right)\n"
@@ -67,7 +68,8 @@ package struct ParsedArguments: Sendable {
             }
             let name = String(argument.drop { $0 == "-" }.prefix { $0 != "=" })
             guard argument.hasPrefix("--"), let option = specification.options.first(where: { $0.name == name }) else {
-                throw UsageError("unknown option \(argument.prefix { $0 != "=" }); try columba \(specification.name) --help")
+                throw UsageError(
+                    "unknown option \(argument.prefix { $0 != "=" }); try columba \(specification.name) --help")
             }
             let attached = argument.firstIndex(of: "=").map { String(argument[argument.index(after: $0)...]) }
             if option.value == nil {

@@ -1,6 +1,6 @@
 // Standard output carries data, standard error carries messages; colour and live lines appear only on a terminal.
 import Glibc
-package import System
+import System
 
 package struct Console: Sendable {
     /// Whether a live line and colour may go to standard error.

@@ -7,16 +7,18 @@ package struct TransportRequest: Sendable {
     package var headers: [(String, String)]
     package var body: [UInt8]
     package var timeoutSeconds: Double
+    package var maxResponseBytes: Int
 
     package init(
         _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8] = [],
-        timeoutSeconds: Double = 30
+        timeoutSeconds: Double = 30, maxResponseBytes: Int = 16 << 20
     ) {
         self.method = method
         self.url = url
         self.headers = headers
         self.body = body
         self.timeoutSeconds = timeoutSeconds
+        self.maxResponseBytes = maxResponseBytes
     }
 }
 
