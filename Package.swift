@@ -68,6 +68,7 @@ let package = Package(
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
+        platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
         platform("ObjectStore", ["System"]),
         platform("DuckDB", ["System"]),
@@ -79,13 +80,13 @@ let package = Package(
             "EdgeRelay",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System",
+                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
-                "ObjectStore", "DuckDB", "Metrics", "Log", "System",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
@@ -100,21 +101,16 @@ let package = Package(
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models"]),
-        tests(
-            "PlatformTests",
-            ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests("PlatformTests", ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
-        tests("EdgeRelayTests", ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log"]),
+        tests(
+            "EdgeRelayTests",
+            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
         tests(
             "CentralTests",
-            [
-                "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log",
-            ]),
+            ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log", "Configuration"]),
         tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
-        tests(
-            "IntegrationTests",
-            ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+        tests("IntegrationTests", ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

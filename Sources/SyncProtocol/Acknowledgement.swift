@@ -1,0 +1,107 @@
+// Central's answer to a batch (contract §4): what is safe, what was refused, how much more it would take.
+
+import Models
+
+package struct Acknowledgement: Hashable, Sendable {
+    /// Durable at central (I4).
+    package var received: IntervalSet
+    /// In a committed archive version: only these may a relay forget, after its hold time (I2).
+    package var archived: IntervalSet
+    package var rejected: [RejectedRecord]
+    package var credit: Credit
+    package var rulesVersion: Int
+    /// The batch's `Content-Digest`, echoed: without it the answer acknowledges nothing. Nil in answers to `GET …/acks`.
+    package var digest: String?
+
+    package init(
+        received: IntervalSet, archived: IntervalSet, rejected: [RejectedRecord] = [], credit: Credit = .standard,
+        rulesVersion: Int = 0, digest: String? = nil
+    ) {
+        self.received = received
+        self.archived = archived
+        self.rejected = rejected
+        self.credit = credit
+        self.rulesVersion = rulesVersion
+        self.digest = digest
+    }
+
+    /// The body of the answer, in the contract's order of members.
+    package func json() -> [UInt8] {
+        var output: [UInt8] = []
+        output.append(contentsOf: #"{"received":"#.utf8)
+        received.appendJSON(to: &output)
+        output.append(contentsOf: #","archived":"#.utf8)
+        archived.appendJSON(to: &output)
+        output.append(contentsOf: #","rejected":["#.utf8)
+        for (index, record) in rejected.enumerated() {
+            if index > 0 { output.append(0x2c) }
+            output.append(contentsOf: #"{"n":"#.utf8)
+            JSONText.appendInteger(record.n, to: &output)
+            output.append(contentsOf: #","code":"#.utf8)
+            JSONText.appendString(record.code, to: &output)
+            output.append(0x7d)
+        }
+        output.append(contentsOf: #"],"credit":{"max_bytes":"#.utf8)
+        JSONText.appendInteger(Int64(credit.maxBytes), to: &output)
+        output.append(contentsOf: #","max_in_flight":"#.utf8)
+        JSONText.appendInteger(Int64(credit.maxInFlight), to: &output)
+        output.append(contentsOf: #"},"rules_version":"#.utf8)
+        JSONText.appendInteger(Int64(rulesVersion), to: &output)
+        if let digest {
+            output.append(contentsOf: #","digest":"#.utf8)
+            JSONText.appendString(digest, to: &output)
+        }
+        output.append(0x7d)
+        return output
+    }
+}
+
+/// A record central could not read and keeps in quarantine; `code` is a `Problem`'s.
+package struct RejectedRecord: Hashable, Codable, Sendable {
+    package var n: Int64
+    package var code: String
+
+    package init(n: Int64, code: String) {
+        self.n = n
+        self.code = code
+    }
+}
+
+/// How much a relay may have under way: central's brake.
+package struct Credit: Hashable, Codable, Sendable {
+    /// Of one batch, compressed.
+    package var maxBytes: Int
+    /// Batches sent and not yet answered.
+    package var maxInFlight: Int
+
+    package static let standard = Credit(maxBytes: 1024 * 1024, maxInFlight: 4)
+
+    package init(maxBytes: Int, maxInFlight: Int) {
+        self.maxBytes = maxBytes
+        self.maxInFlight = maxInFlight
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case maxBytes = "max_bytes"
+        case maxInFlight = "max_in_flight"
+    }
+}
+
+extension Acknowledgement: Codable {
+    private enum CodingKeys: String, CodingKey {
+        case received, archived, rejected, credit, digest
+        case rulesVersion = "rules_version"
+    }
+
+    /// The two sets are required; the rest may be absent.
+    package init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            received: try members.decode(IntervalSet.self, forKey: .received),
+            archived: try members.decode(IntervalSet.self, forKey: .archived),
+            rejected: try members.decodeIfPresent([RejectedRecord].self, forKey: .rejected) ?? [],
+            credit: try members.decodeIfPresent(Credit.self, forKey: .credit) ?? .standard,
+            rulesVersion: try members.decodeIfPresent(Int.self, forKey: .rulesVersion) ?? 0,
+            digest: try members.decodeIfPresent(String.self, forKey: .digest))
+    }
+}

@@ -1,0 +1,28 @@
+// The limits of the sync protocol (contract §4), each with its unit and checked against the report's own (I7).
+
+import Models
+
+package enum SyncLimits {
+    /// A batch as it comes over the wire.
+    package static let compressedBatchBytes = 8 * 1024 * 1024
+    /// A batch's lines.
+    package static let inflatedBatchBytes = 16 * 1024 * 1024
+    /// Decompressed ÷ compressed. Telemetry that repeats itself compresses better in a batch than alone.
+    package static let inflationRatio = 100
+    package static let recordsPerBatch = 100_000
+    /// Everything of a line but its body.
+    package static let envelopeBytes = 4 * 1024
+    /// `body_text` escapes quotes and line ends: at most twice the bytes.
+    package static let lineBytes = 2 * ReportLimits.bodyBytes + envelopeBytes
+    /// An acknowledgement: some 40 bytes a range.
+    package static let acknowledgementBytes = 4 * 1024 * 1024
+
+    package static func assertConsistent() {
+        ReportLimits.assertConsistent()
+        precondition(lineBytes <= inflatedBatchBytes, "the largest report must fit into a batch of one")
+        precondition(compressedBatchBytes <= inflatedBatchBytes, "compression must not be required to shrink")
+        precondition(
+            ReportLimits.storedBootBytes + 256 <= envelopeBytes, "the envelope must hold the longest boot and the rest")
+        precondition(recordsPerBatch * 60 <= inflatedBatchBytes, "a batch must be able to reach its record limit")
+    }
+}
