@@ -3,7 +3,7 @@ import Models
 import Simulation
 import System
 
-enum AlertsCommand {
+package enum AlertsCommand {
     static let specification = CommandSpecification(
         name: "alerts", summary: "Lists a relay's alerts, newest first, or follows them as they are raised.",
         operands: "",
@@ -75,7 +75,7 @@ enum AlertsCommand {
     }
 
     /// `2026-11-20T05:00:00.123Z  CRITICAL  raised  low-peacescore  pw-000123  Ada Martin  12.5 (limit 20)  48.8566,2.3522`
-    static func line(_ alert: OrderedJSON, _ console: Console) -> String {
+    package static func line(_ alert: OrderedJSON, _ console: Console) -> String {
         let severity = alert["severity"]?.stringValue ?? "?"
         let colour: Console.Colour? = severity == "critical" ? .red : severity == "warning" ? .yellow : nil
         var parts = [alert["raised_at"]?.stringValue ?? "?"]

@@ -2,19 +2,21 @@
 import Models
 import Simulation
 
-struct DemoFigures: Equatable {
-    var sent = 0
-    var acknowledged = 0
+package struct DemoFigures: Equatable {
+    package var sent = 0
+    package var acknowledged = 0
     /// Records that relays still hold for central.
     var waiting = 0
     /// Rows of `reports` that this run added.
-    var archived = 0
+    package var archived = 0
     /// Rows of `duplicates` that this run added, conflicts among them.
-    var duplicates = 0
+    package var duplicates = 0
     var conflicts = 0
-    var alerts = 0
+    package var alerts = 0
 
-    var line: String {
+    package init() {}
+
+    package var line: String {
         [
             "sent \(ProgressBar.grouped(sent))", "acknowledged \(ProgressBar.grouped(acknowledged))",
             "waiting \(ProgressBar.grouped(waiting))", "archived \(ProgressBar.grouped(archived))",
@@ -24,7 +26,7 @@ struct DemoFigures: Equatable {
 
     /// Every acknowledged copy is a row of `reports` or of `duplicates`. A copy whose answer was lost was stored as well,
     /// though the drone does not know: there can be as many more rows as attempts were repeated.
-    func addUp(resent: Int) -> Bool {
+    package func addUp(resent: Int) -> Bool {
         sent == acknowledged && (acknowledged...(acknowledged + resent)).contains(archived + duplicates)
     }
 }

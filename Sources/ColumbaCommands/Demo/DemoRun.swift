@@ -135,10 +135,15 @@ struct DemoRun {
         let waiting = try observer.waiting()
         let archive = try observer.archive()
         let flown = flight.figures
-        return DemoFigures(
-            sent: flown.sent, acknowledged: flown.acknowledged, waiting: waiting,
-            archived: archive.reports - baseline.reports, duplicates: archive.duplicates - baseline.duplicates,
-            conflicts: archive.conflicts - baseline.conflicts, alerts: watch.alerts)
+        var figures = DemoFigures()
+        figures.sent = flown.sent
+        figures.acknowledged = flown.acknowledged
+        figures.waiting = waiting
+        figures.archived = archive.reports - baseline.reports
+        figures.duplicates = archive.duplicates - baseline.duplicates
+        figures.conflicts = archive.conflicts - baseline.conflicts
+        figures.alerts = watch.alerts
+        return figures
     }
 
     private var wasInterrupted: Bool { isInterrupted.withLock { $0 } }

@@ -3,7 +3,7 @@ import Models
 import Simulation
 import System
 
-enum SQLCommand {
+package enum SQLCommand {
     static let specification = CommandSpecification(
         name: "sql",
         summary: "Asks central's archive: one read-only SELECT over reports, alerts, duplicates and relays.",
@@ -68,13 +68,13 @@ enum SQLCommand {
         console.message(TerminalText.neutralised(footer(answer, complete: complete)))
     }
 
-    static func table(_ answer: OrderedJSON) -> TextTable {
+    package static func table(_ answer: OrderedJSON) -> TextTable {
         let columns = answer["columns"]?.elements.compactMap { $0["name"]?.stringValue } ?? []
         let rows = (answer["rows"]?.elements ?? []).map { row in columns.map { cell(row[$0] ?? .null) } }
         return TextTable(header: columns, rows: rows)
     }
 
-    static func footer(_ answer: OrderedJSON, complete: String?) -> String {
+    package static func footer(_ answer: OrderedJSON, complete: String?) -> String {
         let count = answer["row_count"]?.intValue ?? answer["rows"]?.elements.count ?? 0
         var text = count == 1 ? "1 row" : "\(ProgressBar.grouped(count)) rows"
         if answer["truncated"] == .bool(true) { text += ", cut off at the limit" }

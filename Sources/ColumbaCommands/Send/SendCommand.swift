@@ -48,17 +48,17 @@ enum SendCommand {
 }
 
 /// What became of the lines.
-struct SendFigures {
+package struct SendFigures {
     static let shownRejections = 20
 
-    struct Rejection: Equatable {
-        var file: String
-        var lineNumber: Int
-        var code: String
-        var field: String?
-        var detail: String?
+    package struct Rejection: Equatable {
+        package var file: String
+        package var lineNumber: Int
+        package var code: String
+        package var field: String?
+        package var detail: String?
 
-        var line: String {
+        package var line: String {
             let place = field.map { " (field \($0))" } ?? ""
             return TerminalText.neutralised("\(file):\(lineNumber): \(code)\(place)\(detail.map { ": \($0)" } ?? "")")
         }
@@ -71,16 +71,18 @@ struct SendFigures {
         }
     }
 
-    var stored = 0
-    var duplicates = 0
-    var conflicts = 0
+    package private(set) var stored = 0
+    package private(set) var duplicates = 0
+    package private(set) var conflicts = 0
     /// Requests sent again because an answer was lost or said «later».
     var resentRequests = 0
-    var rejections: [Rejection] = []
+    package var rejections: [Rejection] = []
+
+    package init() {}
 
     var lines: Int { stored + duplicates + conflicts + rejections.count }
 
-    var summary: String {
+    package var summary: String {
         "\(lines) lines: \(stored) stored, \(duplicates) duplicate, \(conflicts) conflict, \(rejections.count) rejected"
     }
 
@@ -105,7 +107,7 @@ struct SendFigures {
     }
 
     /// Counts the results of one chunk; they are in the order of its lines.
-    mutating func add(_ answer: OrderedJSON, lineNumbers: [Int]) throws(CommandFailure) {
+    package mutating func add(_ answer: OrderedJSON, lineNumbers: [Int]) throws(CommandFailure) {
         let results = answer["results"]?.elements ?? []
         guard results.count == lineNumbers.count else {
             throw CommandFailure("the relay answered \(results.count) results to \(lineNumbers.count) lines")

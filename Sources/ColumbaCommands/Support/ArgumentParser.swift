@@ -7,7 +7,7 @@ package struct OptionSpecification: Sendable {
     let value: String?
     let help: String
 
-    init(_ name: String, _ value: String? = nil, _ help: String) {
+    package init(_ name: String, _ value: String? = nil, _ help: String) {
         self.name = name
         self.value = value
         self.help = help
@@ -21,6 +21,16 @@ package struct CommandSpecification: Sendable {
     let operands: String
     let options: [OptionSpecification]
     let examples: [String]
+
+    package init(
+        name: String, summary: String, operands: String, options: [OptionSpecification], examples: [String] = []
+    ) {
+        self.name = name
+        self.summary = summary
+        self.operands = operands
+        self.options = options
+        self.examples = examples
+    }
 
     package var help: String {
         var text = "Usage: columba \(name)"
@@ -48,7 +58,7 @@ package struct UsageError: Error, Equatable {
 package struct ParsedArguments: Sendable {
     private(set) var values: [String: String] = [:]
     private(set) var flags: Set<String> = []
-    private(set) var operands: [String] = []
+    package private(set) var operands: [String] = []
     package private(set) var wantsHelp = false
 
     package init(_ arguments: [String], _ specification: CommandSpecification) throws(UsageError) {
@@ -83,16 +93,16 @@ package struct ParsedArguments: Sendable {
         }
     }
 
-    func has(_ flag: String) -> Bool { flags.contains(flag) }
+    package func has(_ flag: String) -> Bool { flags.contains(flag) }
 
-    func string(_ name: String) -> String? { values[name] }
+    package func string(_ name: String) -> String? { values[name] }
 
-    func required(_ name: String) throws(UsageError) -> String {
+    package func required(_ name: String) throws(UsageError) -> String {
         guard let value = values[name], !value.isEmpty else { throw UsageError("--\(name) is required") }
         return value
     }
 
-    func integer(_ name: String, in range: ClosedRange<Int>) throws(UsageError) -> Int? {
+    package func integer(_ name: String, in range: ClosedRange<Int>) throws(UsageError) -> Int? {
         guard let text = values[name] else { return nil }
         guard let value = Int(text), range.contains(value) else {
             throw UsageError("--\(name) is a whole number from \(range.lowerBound) to \(range.upperBound)")
@@ -100,7 +110,7 @@ package struct ParsedArguments: Sendable {
         return value
     }
 
-    func number(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Double? {
+    package func number(_ name: String, in range: ClosedRange<Double>) throws(UsageError) -> Double? {
         guard let text = values[name] else { return nil }
         guard let value = Double(text), range.contains(value) else {
             throw UsageError("--\(name) is a number from \(range.lowerBound) to \(range.upperBound)")
@@ -108,7 +118,7 @@ package struct ParsedArguments: Sendable {
         return value
     }
 
-    func choice(_ name: String, of choices: [String]) throws(UsageError) -> String? {
+    package func choice(_ name: String, of choices: [String]) throws(UsageError) -> String? {
         guard let value = values[name] else { return nil }
         guard choices.contains(value) else {
             throw UsageError("--\(name) is one of \(choices.joined(separator: ", "))")
@@ -117,14 +127,14 @@ package struct ParsedArguments: Sendable {
     }
 
     /// One address, without a slash at its end.
-    func address(_ name: String) throws(UsageError) -> String {
+    package func address(_ name: String) throws(UsageError) -> String {
         let all = try addresses(name)
         guard all.count == 1, let first = all.first else { throw UsageError("--\(name) is one address") }
         return first
     }
 
     /// Addresses separated by commas, each `http://…` or `https://…`.
-    func addresses(_ name: String) throws(UsageError) -> [String] {
+    package func addresses(_ name: String) throws(UsageError) -> [String] {
         try required(name).split(separator: ",").map { part throws(UsageError) in
             guard part.hasPrefix("http://") || part.hasPrefix("https://") else {
                 throw UsageError("--\(name) is an address such as http://127.0.0.1:8080")

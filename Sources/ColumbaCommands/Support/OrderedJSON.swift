@@ -17,14 +17,14 @@ package enum OrderedJSON: Sendable, Equatable {
         let value: OrderedJSON
     }
 
-    static func object(_ members: KeyValuePairs<String, OrderedJSON>) -> OrderedJSON {
+    package static func object(_ members: KeyValuePairs<String, OrderedJSON>) -> OrderedJSON {
         .object(members.map { Member(name: $0.key, value: $0.value) })
     }
 
     static func count(_ value: Int) -> OrderedJSON { .integer(Int64(value)) }
 
     /// Rounded to a thousandth, null if there is none: durations and other measured figures.
-    static func figure(_ value: Double?) -> OrderedJSON {
+    package static func figure(_ value: Double?) -> OrderedJSON {
         guard let value, value.isFinite else { return .null }
         return .number((value * 1_000).rounded() / 1_000)
     }
@@ -87,11 +87,11 @@ extension OrderedJSON: Decodable {
         }
     }
 
-    static func parse(_ bytes: [UInt8]) throws -> OrderedJSON {
+    package static func parse(_ bytes: [UInt8]) throws -> OrderedJSON {
         try JSONDecoder().decode(OrderedJSON.self, from: Data(bytes))
     }
 
-    subscript(name: String) -> OrderedJSON? {
+    package subscript(name: String) -> OrderedJSON? {
         guard case .object(let members) = self else { return nil }
         return members.first { $0.name == name }?.value
     }

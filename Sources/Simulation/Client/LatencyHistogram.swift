@@ -33,6 +33,8 @@ package struct LatencyHistogram: Sendable {
         var seen = 0
         for (index, bucket) in counts.enumerated() {
             seen += bucket
+            // The last bucket has no upper end.
+            if seen >= wanted, index == Self.buckets - 1 { return longest }
             if seen >= wanted { return min(longest, Self.smallestSeconds * pow(Self.growth, Double(index + 1))) }
         }
         return longest
