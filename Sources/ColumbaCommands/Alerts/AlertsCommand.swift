@@ -74,7 +74,7 @@ package enum AlertsCommand {
         subscriber.stop()
     }
 
-    /// `2026-11-20T05:00:00.123Z  CRITICAL  raised  low-peacescore  pw-000123  Ada Martin  12.5 (limit 20)  48.8566,2.3522`
+    /// `2026-11-20T05:00:00.123Z  CRITICAL  raised  low-peacescore  pw-000123  Ada Martin  12.5 (limit 20)  48.85,2.35`
     package static func line(_ alert: OrderedJSON, _ console: Console) -> String {
         let severity = alert["severity"]?.stringValue ?? "?"
         let colour: Console.Colour? = severity == "critical" ? .red : severity == "warning" ? .yellow : nil

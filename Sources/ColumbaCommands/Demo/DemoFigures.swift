@@ -24,8 +24,8 @@ package struct DemoFigures: Equatable {
         ].joined(separator: " · ")
     }
 
-    /// Every acknowledged copy is a row of `reports` or of `duplicates`. A copy whose answer was lost was stored as well,
-    /// though the drone does not know: there can be as many more rows as attempts were repeated.
+    /// Every acknowledged copy is a row of `reports` or of `duplicates`. A copy whose answer was lost may have been
+    /// stored as well, though the drone does not know: there can be as many more rows as attempts were repeated.
     package func addUp(resent: Int) -> Bool {
         sent == acknowledged && (acknowledged...(acknowledged + resent)).contains(archived + duplicates)
     }

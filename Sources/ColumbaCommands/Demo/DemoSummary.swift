@@ -59,7 +59,8 @@ struct DemoSummary {
         return """
             sent \(grouped(figures.sent)), acknowledged \(grouped(figures.acknowledged)), \
             archived \(grouped(figures.archived)) + duplicates \(grouped(figures.duplicates)), \
-            waiting \(grouped(figures.waiting)), resent \(grouped(flight.resent)), in \(OrderedJSON.figure(elapsedSeconds).text) s
+            waiting \(grouped(figures.waiting)), resent \(grouped(flight.resent)), \
+            in \(OrderedJSON.figure(elapsedSeconds).text) s
             alerts \(grouped(figures.alerts)); from sending to alert p50 \(milliseconds(alertLatency, 0.5)) ms, \
             p99 \(milliseconds(alertLatency, 0.99)) ms; to acknowledgement p50 \
             \(milliseconds(flight.acknowledgement, 0.5)) ms, p99 \(milliseconds(flight.acknowledgement, 0.99)) ms

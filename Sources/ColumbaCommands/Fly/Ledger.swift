@@ -1,5 +1,5 @@
-// What a relay has acknowledged, written down before anything else of that drone is sent: after a crash of any part, the
-// archive must hold every line of it exactly once.
+// What a relay has acknowledged, written down before anything else of that drone is sent: after a crash of any part,
+// the archive must hold every line of it exactly once.
 import Crypto
 import Glibc
 import Models

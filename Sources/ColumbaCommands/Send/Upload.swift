@@ -81,8 +81,8 @@ struct Upload {
             let pause = backoff.waitSeconds(failures: failures, askedFor: askedFor, random: &random)
             guard now.seconds(since: begun) + pause <= patienceSeconds else {
                 throw CommandFailure(
-                    "\(relay): \(why); gave up after \(Int(patienceSeconds)) s with \(figures.lines) lines acknowledged. "
-                        + "Sending the same file again is safe")
+                    "\(relay): \(why); gave up after \(Int(patienceSeconds)) s with \(figures.lines) lines "
+                        + "acknowledged. Sending the same file again is safe")
             }
             if failures == 1 { console.message("columba: \(TerminalText.neutralised(why)); trying again") }
             Waiting.pause(seconds: pause)

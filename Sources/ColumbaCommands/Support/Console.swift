@@ -55,7 +55,7 @@ package struct Console: Sendable {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 {
                 if errno == EINTR { continue }
-                // Whoever read our data has gone (`| head`): there is no one left to work for. A full disk is a failure.
+                // Whoever read our data has gone (`| head`): no one is left to work for. A full disk is a failure.
                 if descriptor == 1 { exit(errno == EPIPE ? 0 : 1) }
                 return
             }

@@ -1,8 +1,8 @@
 // How wide a text is on a terminal, and text that a terminal cannot mistake for a command.
 
 package enum TerminalText {
-    /// Control characters (escape sequences begin with one), line ends and characters that turn the direction of writing
-    /// become visible: data from outside never moves the cursor, sets a title or hides a part of itself.
+    /// Control characters (escape sequences begin with one), line ends and characters that turn the direction of
+    /// writing become visible: data from outside never moves the cursor, sets a title or hides a part of itself.
     package static func neutralised(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: isUnsafe) else { return text }
         var result = ""
