@@ -30,7 +30,7 @@ struct DemoSetup {
             self.folder = try Self.absolute(folder)
             isTemporary = false
         } else {
-            self.folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-demo-")
+            self.folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-demo")
             isTemporary = true
         }
         let ports = try FreePorts.find(2 + Region.all.count)
