@@ -63,7 +63,7 @@ let package = Package(
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("JSON", ["CJSON", "Models"]),
-        platform("HTTPServer", ["CHTTPServer"]),
+        platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
@@ -91,8 +91,8 @@ let package = Package(
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "System"]),
-        program("columba-central", ["Central", "System"]),
+        program("columba-relay", ["EdgeRelay", "Log", "System"]),
+        program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
         program("columba", ["ColumbaCommands"]),

@@ -7,6 +7,7 @@
 //                                                               └─▶ Forwarder ─▶ central ─▶ archived ─▶ segment unlinked (I2)
 
 package import Log
+import Configuration
 package import System
 import HTTPServer
 import Models
@@ -130,7 +131,7 @@ package final class EdgeRelayService: Sendable {
     private static func serve(
         _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console
     ) throws -> [HTTPServer] {
-        func server(_ address: RelayConfiguration.ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
+        func server(_ address: ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
             try HTTPServer(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,

@@ -264,7 +264,7 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     server->port = bound_port(fd);
     errno = 0;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_THREAD_POOL_SIZE, configuration->threads,
         MHD_OPTION_CONNECTION_LIMIT, configuration->max_connections,

@@ -28,7 +28,7 @@ package final class AlertBook: Sendable {
     package static let maxPendingBytes = 1 << 20
     package static let maxFollowers = 256
 
-    private struct State {
+    fileprivate struct State {
         var entries: [String: AlertEntry] = [:]
         /// alert ids by the event that last touched them, oldest first; an id's earlier events are stale.
         var events: [(eventID: Int64, alertID: String)] = []
@@ -200,24 +200,21 @@ extension AlertBook.State {
 extension AlertEntry {
     fileprivate func event(_ name: String) -> [UInt8] {
         var output = Array("id: \(eventID)\nevent: \(name)\ndata: ".utf8)
-        appendJSON(to: &output)
+        output.append(contentsOf: json())
         output.append(contentsOf: "\n\n".utf8)
         return output
     }
 
     /// The alert as contract §3, with who changed its state last, when and why.
-    package func appendJSON(to output: inout [UInt8]) {
-        guard let lastChange else { return alert.appendJSON(to: &output) }
-        alert.appendJSON(to: &output)
-        precondition(output.last == UInt8(ascii: "}"), "an alert is a JSON object")
-        output.removeLast()
-        output.append(contentsOf: #","by":"#.utf8)
-        JSONText.appendString(lastChange.by, to: &output)
-        output.append(contentsOf: #","note":"#.utf8)
-        JSONText.appendString(lastChange.note, to: &output)
-        if let outcome = lastChange.outcome { output.append(contentsOf: #","outcome":"\#(outcome.rawValue)""#.utf8) }
-        output.append(contentsOf: #","changed_at":"#.utf8)
-        JSONText.appendTimestamp(lastChange.at, to: &output)
-        output.append(UInt8(ascii: "}"))
+    package func json() -> [UInt8] {
+        guard let lastChange else { return alert.json() }
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.member("by", lastChange.by)
+            writer.member("note", lastChange.note)
+            if let outcome = lastChange.outcome { writer.member("outcome", outcome.rawValue) }
+            writer.member("changed_at", lastChange.at)
+        }
+        return alert.json().dropLast() + [UInt8(ascii: ",")] + writer.bytes.dropFirst()
     }
 }

@@ -34,7 +34,7 @@ package struct AlertEvaluator: Sendable {
     }
 
     /// Rules without memory: may be asked from any thread, without a lock.
-    package static func statelessAlerts(_ report: borrowing ParsedReport, _ rules: RuleSet) -> [RaisedAlert] {
+    package static func statelessAlerts(_ report: ParsedReport, _ rules: RuleSet) -> [RaisedAlert] {
         var raised: [RaisedAlert] = []
         for rule in rules.rules where !rule.needsState {
             for match in rule.condition.matches(report) { raised.append(RaisedAlert(rule: rule, match: match)) }
@@ -47,7 +47,7 @@ package struct AlertEvaluator: Sendable {
 
     /// Rules with memory. `now` is monotonic nanoseconds.
     package mutating func statefulAlerts(
-        _ report: borrowing ParsedReport, identity: ReportIdentity, at now: UInt64
+        _ report: ParsedReport, identity: ReportIdentity, at now: UInt64
     ) -> [RaisedAlert] {
         guard hasStatefulRules else { return [] }
         if drones.count >= Self.maxDrones, drones[identity.droneID] == nil { drones = [:] }

@@ -30,7 +30,7 @@ package final class Alerting: Sendable {
 
     /// Raises what the report raises. Returns the alerts as JSON, to be stored with it.
     package func evaluate(
-        _ report: borrowing ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp,
+        _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp,
         at now: UInt64
     ) -> [[UInt8]] {
         var raised = AlertEvaluator.statelessAlerts(report, rules)
@@ -72,8 +72,6 @@ package final class Alerting: Sendable {
             citizen: raised.match.citizen, value: raised.match.value, limit: raised.match.limit,
             observedAt: observedAt, receivedAt: receivedAt, raisedAt: now, relayID: relayID)
         book.raise(alert, at: now)
-        var json: [UInt8] = []
-        alert.appendJSON(to: &json)
-        return json
+        return alert.json()
     }
 }

@@ -1,11 +1,8 @@
 // Whether one report meets a rule's condition, without memory of earlier reports. Pure.
 
+package import JSON
+import Glibc
 import Models
-import JSON
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// What in the report met the condition. The subject is part of the alert's identity: two citizens are two alerts.
 package struct Match: Equatable, Sendable {
@@ -19,7 +16,7 @@ package struct Match: Equatable, Sendable {
 
 extension Condition {
     /// Every match; empty where the report does not meet the condition. `silent` never matches a report.
-    package func matches(_ report: borrowing ParsedReport) -> [Match] {
+    package func matches(_ report: ParsedReport) -> [Match] {
         switch self {
         case .citizen(let threshold, let minimumConfidence):
             return Self.citizens(report, threshold, minimumConfidence)
@@ -27,7 +24,7 @@ extension Condition {
             guard let value = report.reading(named: name), let limit = threshold.broken(by: value) else { return [] }
             return [Match(subject: name, citizen: nil, value: value, limit: limit)]
         case .words(let wanted):
-            for index in 0..<report.wordCount where wanted.contains(report.word(index)) {
+            for index in 0..<report.wordCount where wanted.contains(report.word(at: index).string) {
                 return [Match(subject: "words", citizen: nil, value: nil, limit: nil)]
             }
             return []
@@ -49,16 +46,15 @@ extension Condition {
 
     /// One match a name: of a citizen named twice the worse score counts.
     private static func citizens(
-        _ report: borrowing ParsedReport, _ threshold: Threshold, _ minimumConfidence: Double?
+        _ report: ParsedReport, _ threshold: Threshold, _ minimumConfidence: Double?
     ) -> [Match] {
         var found: [Match] = []
         for index in 0..<report.citizenCount {
-            let score = report.citizenPeacescore(index)
+            let citizen = report.citizen(at: index)
+            let score = citizen.peacescore
             guard let limit = threshold.broken(by: score) else { continue }
-            if let minimumConfidence, let confidence = report.citizenConfidence(index), confidence < minimumConfidence {
-                continue
-            }
-            let name = report.citizenName(index)
+            if let minimumConfidence, let confidence = citizen.confidence, confidence < minimumConfidence { continue }
+            let name = citizen.name.string
             if let known = found.firstIndex(where: { $0.subject == name }) {
                 if let value = found[known].value, score < value { found[known].value = score }
             } else {
@@ -70,7 +66,7 @@ extension Condition {
 
     /// Every condition must be met; what is reported is what the citizens among them matched, else the first's match
     /// that says something.
-    private static func all(_ conditions: [Condition], _ report: borrowing ParsedReport) -> [Match] {
+    private static func all(_ conditions: [Condition], _ report: ParsedReport) -> [Match] {
         var found: [Match] = []
         for condition in conditions {
             let matches = condition.matches(report)

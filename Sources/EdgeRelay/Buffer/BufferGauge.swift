@@ -1,6 +1,6 @@
 // How full the buffer is and whether it can be written, for everyone who must know at once.
 
-package import System
+import System
 import Synchronization
 
 package final class BufferGauge: Sendable {

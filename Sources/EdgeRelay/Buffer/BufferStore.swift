@@ -3,7 +3,7 @@
 
 package import Log
 package import SegmentedLog
-package import SyncProtocol
+import SyncProtocol
 import Crypto
 import Models
 import Synchronization

@@ -1,10 +1,10 @@
 // The one thread that writes the current epoch's log. Requests queue up while a transaction is being synced; the next one
 // takes them all: a group commit (I1). Nothing is answered before the log's append has returned.
 
-package import Crypto
-package import Models
+import Crypto
+import Models
 package import SegmentedLog
-package import System
+import System
 
 package final class BufferWriter: Sendable {
     /// Records in one transaction: more would only lengthen the wait of the first.

@@ -1,6 +1,6 @@
 // One request's way through the buffer: what it wants stored, and how its answer is given once that is on disk (I1).
 
-package import Crypto
+import Crypto
 package import Models
 
 /// A report on its way to disk. `payload` borrows bytes that live until the PendingWrite is answered.

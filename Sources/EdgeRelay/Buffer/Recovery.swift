@@ -2,6 +2,7 @@
 // the answers to resends), and alerts that the state store had not noted yet. Reads a bounded tail of the buffer, however
 // much waits in it.
 
+import Crypto
 package import Models
 package import SyncProtocol
 import JSON
@@ -73,10 +74,10 @@ package struct Recovery {
                 header.identity, digest: header.digest,
                 arrivedAt: monotonic > ageNanoseconds ? monotonic - ageNanoseconds : 0)
         case .alert:
-            guard let alert = try? Alert(json: entry.payload), alerts[alert.alertID] == nil else { return }
+            guard let alert = try? entry.payload.withUnsafeBytes(Alert.init(json:)), alerts[alert.alertID] == nil else { return }
             alerts[alert.alertID] = AlertEntry(alert: alert, eventID: alert.raisedAt.microseconds)
         case .alertState:
-            guard let change = try? AlertStateChange(json: entry.payload), var known = alerts[change.alertID] else { return }
+            guard let change = try? entry.payload.withUnsafeBytes(AlertStateChange.init(json:)), var known = alerts[change.alertID] else { return }
             if let last = known.lastChange, last.at >= change.at { return }
             known.alert.state = change.state
             known.lastChange = change

@@ -3,7 +3,7 @@
 package import HTTPServer
 package import Models
 import JSON
-import System
+package import System
 
 package final class Console: RelayConsole {
     private let relayID: String
@@ -38,60 +38,55 @@ package final class Console: RelayConsole {
     /// `{"drones":[{"drone_id","boot","seq","last_heard","silent_s","observed_at","location","readings","reports","report"}]}`
     package func drones() -> [UInt8] {
         let parser = ReportParser()
-        var output = Array(#"{"drones":["#.utf8)
-        for (index, drone) in board.list(at: time.monotonicNanoseconds()).enumerated() {
-            if index > 0 { output.append(UInt8(ascii: ",")) }
-            append(drone.sighting, silentSeconds: drone.silentSeconds, parser, to: &output)
+        var writer = JSONWriter(reservedBytes: 64 << 10)
+        writer.object { writer in
+            writer.key("drones")
+            writer.array { writer in
+                for drone in board.list(at: time.monotonicNanoseconds()) {
+                    append(drone.sighting, silentSeconds: drone.silentSeconds, parser, to: &writer)
+                }
+            }
         }
-        output.append(contentsOf: "]}".utf8)
-        return output
+        return writer.bytes
     }
 
     private func append(
-        _ sighting: DroneSighting, silentSeconds: Double, _ parser: ReportParser, to output: inout [UInt8]
+        _ sighting: DroneSighting, silentSeconds: Double, _ parser: ReportParser, to writer: inout JSONWriter
     ) {
-        var json = StatusJSON()
-        json.object {
-            $0.string("drone_id", sighting.identity.droneID)
-            $0.string("boot", sighting.identity.boot)
-            $0.integer("seq", Int(sighting.identity.seq))
-            $0.time("last_heard", sighting.receivedAt)
-            $0.number("silent_s", (silentSeconds * 10).rounded() / 10)
-            $0.time("observed_at", sighting.observedAt)
-            $0.object("location") {
-                $0.number("lat", sighting.latitude)
-                $0.number("lon", sighting.longitude)
+        writer.object { writer in
+            writer.member("drone_id", sighting.identity.droneID)
+            writer.member("boot", sighting.identity.boot)
+            writer.member("seq", sighting.identity.seq)
+            writer.member("last_heard", sighting.receivedAt)
+            writer.member("silent_s", (silentSeconds * 10).rounded() / 10)
+            writer.member("observed_at", sighting.observedAt)
+            writer.object("location") {
+                $0.member("lat", sighting.latitude)
+                $0.member("lon", sighting.longitude)
             }
-            $0.integer("reports", sighting.reports)
-        }
-        output.append(contentsOf: json.bytes.dropLast())
-        guard !sighting.body.isEmpty else {
-            output.append(contentsOf: #","readings":{},"report":null}"#.utf8)
-            return
-        }
-        output.append(contentsOf: #","readings":{"#.utf8)
-        sighting.body.withUnsafeBytes { body in
-            guard let report = try? parser.parse(body, capacity: body.count) else { return }
-            for index in 0..<report.readingCount {
-                if index > 0 { output.append(UInt8(ascii: ",")) }
-                JSONText.appendString(report.readingName(index), to: &output)
-                output.append(UInt8(ascii: ":"))
-                JSONText.appendNumber(report.readingValue(index), to: &output)
+            writer.member("reports", sighting.reports)
+            sighting.body.withUnsafeBytes { body in
+                guard !body.isEmpty, let report = try? parser.parse(body) else { return }
+                writer.object("readings") { writer in
+                    for index in 0..<report.readingCount {
+                        let reading = report.reading(at: index)
+                        writer.member(reading.name.string, reading.value)
+                    }
+                }
+                writer.member("report", raw: body)
             }
         }
-        output.append(contentsOf: #"},"report":"#.utf8)
-        output.append(contentsOf: sighting.body)
-        output.append(UInt8(ascii: "}"))
     }
 
     package func alerts(state: AlertState?, since: Timestamp?, limit: Int) -> [UInt8] {
-        var output = Array(#"{"alerts":["#.utf8)
-        for (index, entry) in book.list(state: state, since: since, limit: limit).enumerated() {
-            if index > 0 { output.append(UInt8(ascii: ",")) }
-            entry.appendJSON(to: &output)
+        var writer = JSONWriter(reservedBytes: 16 << 10)
+        writer.object { writer in
+            writer.key("alerts")
+            writer.array { writer in
+                for entry in book.list(state: state, since: since, limit: limit) { writer.raw(entry.json()) }
+            }
         }
-        output.append(contentsOf: "]}".utf8)
-        return output
+        return writer.bytes
     }
 
     // MARK: Following
@@ -124,18 +119,14 @@ package final class Console: RelayConsole {
             let change = AlertStateChange(
                 alertID: alertID, state: state, by: request.by, note: request.note, outcome: request.outcome, at: now,
                 relayID: relayID)
-            var json: [UInt8] = []
-            change.appendJSON(to: &json)
             let book = book
             let write = PendingWrite(
-                receivedAt: now, reports: [], others: [OtherRecord(kind: BufferKind.alertState, body: json)]
+                receivedAt: now, reports: [], others: [OtherRecord(kind: BufferKind.alertState, body: change.json())]
             ) { outcome in
                 switch outcome {
                 case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
                 case .stored:
-                    var output: [UInt8] = []
-                    book.apply(change, at: now)?.appendJSON(to: &output)
-                    exchange.respond(RelayRoutes.json(output))
+                    exchange.respond(RelayRoutes.json(book.apply(change, at: now)?.json() ?? change.json()))
                 }
             }
             guard writer.submit(write) else {

@@ -20,7 +20,7 @@ package final class DroneBoard: Sendable {
     /// Shards, so that the server's threads rarely wait for each other.
     private static let shards = 16
 
-    private struct Drone {
+    fileprivate struct Drone {
         var sighting: DroneSighting
         var heardAt: UInt64
         var bucket: TokenBucket

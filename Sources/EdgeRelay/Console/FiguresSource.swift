@@ -3,6 +3,7 @@
 import Models
 import SegmentedLog
 import Synchronization
+import SyncProtocol
 import System
 
 final class FiguresSource: Sendable {

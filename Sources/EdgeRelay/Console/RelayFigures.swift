@@ -3,7 +3,8 @@
 // They add up:   received = stored + duplicates + conflicts          (reports answered 202 in this life)
 //                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts, states)
 
-import Models
+import JSON
+package import Models
 
 package struct RelayFigures: Sendable, Equatable {
     package var relayID: String
@@ -95,114 +96,72 @@ extension RelayFigures {
     }
 
     package func json() -> [UInt8] {
-        var output = StatusJSON()
+        var output = JSONWriter(reservedBytes: 2_048)
         output.object {
-            $0.string("relay_id", relayID)
-            $0.string("epoch", epoch)
-            $0.string("version", version)
+            $0.member("relay_id", relayID)
+            $0.member("epoch", epoch)
+            $0.member("version", version)
             if let position {
                 $0.object("position") {
-                    $0.number("lat", position.latitude)
-                    $0.number("lon", position.longitude)
+                    $0.member("lat", position.latitude)
+                    $0.member("lon", position.longitude)
                 }
             }
-            $0.time("started_at", startedAt)
-            $0.time("now", now)
-            $0.string("summary", summary)
+            $0.member("started_at", startedAt)
+            $0.member("now", now)
+            $0.member("summary", summary)
             bufferJSON(&$0)
             uplinkJSON(&$0)
             countersJSON(&$0)
-            $0.integer("rules_version", rulesVersion)
+            $0.member("rules_version", rulesVersion)
         }
         return output.bytes
     }
 
-    private func bufferJSON(_ output: inout StatusJSON) {
+    private func bufferJSON(_ output: inout JSONWriter) {
         output.object("buffer") {
-            $0.integer("waiting", waiting)
-            $0.integer("bytes", bufferBytes)
-            $0.integer("max_bytes", bufferMaxBytes)
-            $0.time("oldest", oldestWaiting)
-            $0.number("hours_left", hoursLeft)
-            $0.integer("segments", segments)
-            $0.string("level", level.rawValue)
+            $0.member("waiting", waiting)
+            $0.member("bytes", bufferBytes)
+            $0.member("max_bytes", bufferMaxBytes)
+            $0.member("oldest", oldestWaiting)
+            $0.member("hours_left", hoursLeft)
+            $0.member("segments", segments)
+            $0.member("level", level.rawValue)
         }
     }
 
-    private func uplinkJSON(_ output: inout StatusJSON) {
+    private func uplinkJSON(_ output: inout JSONWriter) {
         output.object("uplink") {
-            $0.string("state", uplinkState)
-            $0.string("central", uplink?.central)
-            $0.time("last_success", uplink?.lastSuccess)
-            $0.string("last_error", uplink?.lastError)
-            $0.number("next_try_in_s", uplink?.nextTrySeconds)
-            $0.integer("failures_in_a_row", uplink?.consecutiveFailures ?? 0)
-            $0.integer("set_aside", uplink?.setAside ?? 0)
-            $0.integer("batches", uplink?.batches ?? 0)
-            $0.integer("bytes_sent", uplink?.bytesSent ?? 0)
+            $0.member("state", uplinkState)
+            $0.member("central", uplink?.central)
+            $0.member("last_success", uplink?.lastSuccess)
+            $0.member("last_error", uplink?.lastError)
+            $0.member("next_try_in_s", uplink?.nextTrySeconds)
+            $0.member("failures_in_a_row", uplink?.consecutiveFailures ?? 0)
+            $0.member("set_aside", uplink?.setAside ?? 0)
+            $0.member("batches", uplink?.batches ?? 0)
+            $0.member("bytes_sent", uplink?.bytesSent ?? 0)
         }
     }
 
-    private func countersJSON(_ output: inout StatusJSON) {
+    private func countersJSON(_ output: inout JSONWriter) {
         output.object("counters") {
-            $0.integer("received", writer.reports)
-            $0.integer("stored", writer.stored)
-            $0.integer("duplicates", writer.duplicates)
-            $0.integer("conflicts", writer.conflicts)
-            $0.integer("rejected", ingest.rejectedReports)
-            $0.integer("throttled", ingest.throttled)
-            $0.integer("carried_over", carriedOver)
-            $0.integer("records", writer.records)
-            $0.integer("archived", archived)
-            $0.integer("waiting", waiting)
-            $0.integer("alerts_raised", alertsRaised)
-            $0.integer("alerts_open", alertsOpen)
-            $0.integer("followers", followers)
-            $0.integer("drones", dronesHeard)
-            $0.integer("transactions", writer.transactions)
-            $0.integer("failed_transactions", writer.failures)
+            $0.member("received", writer.reports)
+            $0.member("stored", writer.stored)
+            $0.member("duplicates", writer.duplicates)
+            $0.member("conflicts", writer.conflicts)
+            $0.member("rejected", ingest.rejectedReports)
+            $0.member("throttled", ingest.throttled)
+            $0.member("carried_over", carriedOver)
+            $0.member("records", writer.records)
+            $0.member("archived", archived)
+            $0.member("waiting", waiting)
+            $0.member("alerts_raised", alertsRaised)
+            $0.member("alerts_open", alertsOpen)
+            $0.member("followers", followers)
+            $0.member("drones", dronesHeard)
+            $0.member("transactions", writer.transactions)
+            $0.member("failed_transactions", writer.failures)
         }
-    }
-}
-
-/// Writes the nested objects of a status page.
-package struct StatusJSON {
-    package private(set) var bytes: [UInt8] = []
-    private var needsComma = false
-
-    package init() {}
-
-    private mutating func key(_ key: String) {
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
-        needsComma = true
-        JSONText.appendString(key, to: &bytes)
-        bytes.append(UInt8(ascii: ":"))
-    }
-
-    package mutating func object(_ name: String? = nil, _ members: (inout StatusJSON) -> Void) {
-        if let name { key(name) }
-        bytes.append(UInt8(ascii: "{"))
-        needsComma = false
-        members(&self)
-        bytes.append(UInt8(ascii: "}"))
-        needsComma = true
-    }
-
-    private mutating func value<Value>(_ name: String, _ value: Value?, _ append: (Value, inout [UInt8]) -> Void) {
-        key(name)
-        if let value { append(value, &bytes) } else { bytes.append(contentsOf: "null".utf8) }
-    }
-
-    package mutating func string(_ name: String, _ text: String?) {
-        value(name, text) { JSONText.appendString($0, to: &$1) }
-    }
-    package mutating func integer(_ name: String, _ number: Int?) {
-        value(name, number) { JSONText.appendInteger(Int64($0), to: &$1) }
-    }
-    package mutating func number(_ name: String, _ number: Double?) {
-        value(name, number) { JSONText.appendNumber($0, to: &$1) }
-    }
-    package mutating func time(_ name: String, _ time: Timestamp?) {
-        value(name, time) { JSONText.appendTimestamp($0, to: &$1) }
     }
 }

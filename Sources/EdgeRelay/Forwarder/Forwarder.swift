@@ -1,11 +1,11 @@
 // Carries out what ForwarderStateMachine orders: a few threads, each with one connection to central, read records from the
 // buffer, send them as batches, and report what central answered. They own no decision.
 
+import SegmentedLog
 package import Log
 package import Models
 package import SyncProtocol
 package import System
-import Crypto
 import HTTPClient
 
 /// What the relay can say about its uplink.

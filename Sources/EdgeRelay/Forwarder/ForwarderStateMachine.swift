@@ -9,7 +9,7 @@
 // What is in none of these is sent, oldest epoch and oldest record first, in as many requests at once as central's credit
 // allows. After a failure one request at a time probes the link, after a full-jitter pause.
 
-package import Models
+import Models
 package import SyncProtocol
 
 package struct ForwarderStateMachine: Sendable {

@@ -1,6 +1,6 @@
 // Decides whether the relay can take a report: how full the buffer is, and how fast one drone sends. Pure value types.
 
-package import Models
+import Models
 
 /// How full the buffer is, in the steps of the design: each step gives up something less precious than an acknowledged report.
 package enum BufferLevel: String, Sendable, Comparable, CaseIterable {

@@ -50,11 +50,3 @@ struct IngestAnswer {
         return output
     }
 }
-
-extension HTTPResponse {
-    /// RFC 9457, with Retry-After where the problem says when to come again.
-    package init(problem: Problem) {
-        self.init(status: problem.status, contentType: Problem.mediaType, body: problem.json())
-        if let seconds = problem.retryAfterSeconds { headers.append(("Retry-After", String(seconds))) }
-    }
-}

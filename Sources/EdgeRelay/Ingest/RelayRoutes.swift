@@ -1,7 +1,7 @@
 // Which request goes where: the relay's whole HTTP surface in one table (contract §2).
 
 package import HTTPServer
-import Models
+package import Models
 
 /// What answers the requests that are not reports.
 package protocol RelayConsole: Sendable {

@@ -1,12 +1,12 @@
 // From a request's bytes to records in the buffer: parse, identify, alert, queue. Runs on the server's threads, in the order
 // that the two promises demand: alerts go out before the disk is asked (I6), the answer waits for it (I1).
 
-package import Crypto
 package import HTTPServer
-package import Models
 package import System
 import Compression
+import Crypto
 import JSON
+import Models
 import Synchronization
 
 package struct IngestCounters: Sendable, Equatable {
@@ -67,7 +67,7 @@ package final class ReportIngest: Sendable {
         let report: PendingReport
         let identity: ReportIdentity
         do throws(Problem) {
-            (report, identity) = try take(body.bytes, capacity: body.capacity, receivedAt: receivedAt)
+            (report, identity) = try take(body.bytes, receivedAt: receivedAt)
         } catch {
             counted.withLock { $0.rejectedReports += 1 }
             throw error
@@ -96,11 +96,9 @@ package final class ReportIngest: Sendable {
         var lines: [Line] = []
         var reports: [PendingReport] = []
         var throttle: Problem?
-        for text in NDJSONLines(body.bytes) {
+        NDJSON.forEachLine(in: body.bytes) { _, text in
             do throws(Problem) {
-                // What follows a line, the next one or the body's padding, is readable as well.
-                let capacity = body.capacity - body.offset(of: text)
-                let (report, identity) = try take(text, capacity: capacity, receivedAt: receivedAt)
+                let (report, identity) = try take(text, receivedAt: receivedAt)
                 reports.append(report)
                 lines.append(.report(identity))
             } catch {
@@ -162,12 +160,12 @@ package final class ReportIngest: Sendable {
 
     /// Parses, identifies, alerts. The bytes must live until the write is answered.
     private func take(
-        _ bytes: UnsafeRawBufferPointer, capacity: Int, receivedAt: Timestamp
+        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp
     ) throws(Problem) -> (PendingReport, ReportIdentity) {
         let parser = parsers.take()
         defer { parsers.put(parser) }
-        let report = try parser.parse(bytes, capacity: capacity)
-        let text = UnsafeRawBufferPointer(rebasing: bytes[report.bodyRange])
+        let report = try parser.parse(bytes)
+        let text = report.body
         let digest = SHA256.hash(text)
         let now = time.monotonicNanoseconds()
         let identity: ReportIdentity
@@ -220,7 +218,7 @@ package final class ReportIngest: Sendable {
         let encoding = exchange.header("content-encoding")?.lowercased() ?? "identity"
         switch encoding {
         case "identity":
-            return RequestBody(borrowing: exchange.body, capacity: exchange.bodyCapacity)
+            return RequestBody(borrowing: exchange.body)
         case "zstd", "gzip":
             do {
                 let inflated =
@@ -240,7 +238,7 @@ package final class ReportIngest: Sendable {
     }
 
     private static func problem(_ error: CompressionError) -> Problem {
-        switch error {
+        switch error.code {
         case .tooLarge, .ratio:
             Problem(
                 status: 413, code: "too_large",

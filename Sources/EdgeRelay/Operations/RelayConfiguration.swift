@@ -2,18 +2,9 @@
 
 package import Configuration
 import Models
-package import System
+import System
 
 package struct RelayConfiguration: Sendable, Equatable {
-    package struct ListenAddress: Sendable, Equatable {
-        package let host: String
-        package let port: UInt16
-
-        package var isLoopback: Bool {
-            host == "localhost" || host == "::1" || host.hasPrefix("127.")
-        }
-    }
-
     package struct Buffer: Sendable, Equatable {
         /// Bytes that the segments may take on disk, unarchived and held ones together.
         package var maxBytes = 8 << 30
@@ -82,10 +73,10 @@ extension RelayConfiguration {
         }
         var configuration = RelayConfiguration(
             relayID: relayID,
-            listen: try listenAddress(reader.requiredString("listen"), key: "listen"),
+            listen: try ListenAddress(reader.requiredString("listen"), key: "listen"),
             dataDirectory: absolute(try reader.requiredString("data_dir"), relativeTo: directory))
         if let console = try reader.string("console_listen") {
-            configuration.consoleListen = try listenAddress(console, key: "console_listen")
+            configuration.consoleListen = try ListenAddress(console, key: "console_listen")
         }
         configuration.rulesPath = try reader.string("rules").map { absolute($0, relativeTo: directory) }
         configuration.central = try centralURLs(reader.strings("central") ?? [])
@@ -130,19 +121,18 @@ extension RelayConfiguration {
         limits.dronesOnBoard = try section.integer("drones_on_board", in: 1...1_000_000) ?? limits.dronesOnBoard
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
         try section.finish()
+
+        for later in ["tls", "alerts"] where reader.has(later) {
+            throw ConfigurationError(key: later, problem: Self.notYet)
+        }
     }
 
     private static let notYet = "is not available in this version; leave it out"
 
     /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
     private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
-        for (key, address) in [("listen", listen), ("console_listen", consoleListen ?? listen)] where !address.isLoopback {
-            throw ConfigurationError(
-                key: key,
-                problem: "\(address.host) is not a loopback address, and plain HTTP is served on loopback only: "
-                    + "any other address needs TLS with client certificates, which this version does not have yet. "
-                    + "Listen on 127.0.0.1")
-        }
+        try listen.requireLoopback(key: "listen")
+        try consoleListen?.requireLoopback(key: "console_listen")
     }
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
@@ -162,18 +152,5 @@ extension RelayConfiguration {
 
     private static func absolute(_ path: String, relativeTo directory: String) -> String {
         path.hasPrefix("/") ? path : "\(directory)/\(path)"
-    }
-
-    /// `host:port`, `[v6]:port`. The host is required: a relay never listens everywhere by accident.
-    static func listenAddress(_ text: String, key: String) throws(ConfigurationError) -> ListenAddress {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-            throw ConfigurationError(key: key, problem: "expected host:port, such as 127.0.0.1:8080")
-        }
-        var host = String(text[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty else {
-            throw ConfigurationError(key: key, problem: "the host is missing: write 127.0.0.1:\(port)")
-        }
-        return ListenAddress(host: host, port: port)
     }
 }

@@ -1,6 +1,7 @@
 // The relay's metrics after Prometheus' naming rules. No drone, name or word is ever a label (I9).
 
 import Metrics
+import Models
 import Synchronization
 
 final class RelayMetrics: Sendable {

@@ -17,7 +17,7 @@ package final class StateStore {
     private let forgetEpoch: Statement
 
     package init(path: String) throws {
-        database = try Database(path: path, mode: .readWriteCreate)
+        database = try Database(path: path, mode: .create)
         try database.setPragma("journal_mode", "wal")
         // NORMAL: a power cut may take the last seconds of this cache, not its integrity.
         try database.setPragma("synchronous", "NORMAL", expecting: "1")
@@ -49,15 +49,11 @@ package final class StateStore {
         try database.execute("BEGIN")
         do {
             for entry in entries {
-                var alert: [UInt8] = []
-                entry.alert.appendJSON(to: &alert)
                 try saveAlert.bind(1, entry.alert.alertID)
                 try saveAlert.bind(2, entry.eventID)
-                try saveAlert.bind(3, alert)
+                try saveAlert.bind(3, entry.alert.json())
                 if let change = entry.lastChange {
-                    var bytes: [UInt8] = []
-                    change.appendJSON(to: &bytes)
-                    try saveAlert.bind(4, bytes)
+                    try saveAlert.bind(4, change.json())
                 } else {
                     try saveAlert.bindNull(4)
                 }
@@ -78,9 +74,9 @@ package final class StateStore {
         let query = try database.prepare("SELECT event_id, alert, change FROM alerts ORDER BY event_id")
         var entries: [AlertEntry] = []
         while try query.step() {
-            guard let alert = try? Alert(json: query.bytes(1)) else { continue }
+            guard let alert = try? query.withBytes(1, Alert.init(json:)) else { continue }
             var entry = AlertEntry(alert: alert, eventID: query.int64(0))
-            if !query.isNull(2), let change = try? AlertStateChange(json: query.bytes(2)) {
+            if !query.isNull(2), let change = try? query.withBytes(2, AlertStateChange.init(json:)) {
                 entry.lastChange = change
                 entry.alert.state = change.state
             }

@@ -29,7 +29,7 @@ package struct HTTPServerConfiguration: Sendable {
 
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
-        idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 32 << 10, maxBodyBytesInFlight: Int = 512 << 20,
+        idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 16 << 10, maxBodyBytesInFlight: Int = 512 << 20,
         maxDrainedBytes: Int = 32 << 20, stopTimeoutSeconds: Int = 10
     ) {
         self.host = host
