@@ -24,7 +24,8 @@ enum Matcher {
         }
     }
 
-    /// `value!`, `call()!`, `list[0]!`, `as!` and `Type!`; not `!=`, not a prefix `!`, not `try!` (it has its own rule).
+    /// `value!`, `call()!`, `list[0]!`, `as!` and `Type!`; not `!=`, not a prefix `!`, not `try!` (it has its own
+    /// rule).
     static func containsForceUnwrap(_ line: String) -> Bool {
         let bytes = Array(line.utf8)
         for (index, byte) in bytes.enumerated() where byte == UInt8(ascii: "!") {

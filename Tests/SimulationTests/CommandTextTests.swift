@@ -114,12 +114,10 @@ struct TableTests {
 
     @Test("a query's answer keeps the order of its columns")
     func queryAnswer() throws {
-        let answer = try OrderedJSON.parse(
-            Array(
-                #"{"columns":[{"name":"z","type":"VARCHAR"},{"name":"a","type":"BIGINT"}],"#.utf8)
-                + Array(
-                    #""rows":[{"z":"x","a":3},{"z":null,"a":4.5}],"row_count":2,"truncated":true,"complete_through":"T"}"#
-                        .utf8))
+        let columns = ##"[{"name":"z","type":"VARCHAR"},{"name":"a","type":"BIGINT"}]"##
+        let rows = ##"[{"z":"x","a":3},{"z":null,"a":4.5}]"##
+        let rest = ##""row_count":2,"truncated":true,"complete_through":"T""##
+        let answer = try OrderedJSON.parse(Array(##"{"columns":\##(columns),"rows":\##(rows),\##(rest)}"##.utf8))
         #expect(SQLCommand.table(answer).text() == "z │   a\n──┼────\nx │   3\n∅ │ 4.5\n")
         #expect(SQLCommand.footer(answer, complete: nil) == "2 rows, cut off at the limit; complete through T")
     }

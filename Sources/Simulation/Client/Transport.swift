@@ -1,5 +1,5 @@
-// The one thing the reference client needs from HTTP: ask, and get an answer or the reason why there is none. A protocol,
-// so that tests can lose answers, refuse and delay without a network.
+// The one thing the reference client needs from HTTP: ask, and get an answer or the reason why there is none. A
+// protocol, so that tests can lose answers, refuse and delay without a network.
 
 package struct TransportRequest: Sendable {
     package var method: String

@@ -16,8 +16,8 @@ enum Vocabulary {
     /// Latin letters come first and are drawn more often.
     static let names: [NameFamily] = [
         NameFamily(
-            first: "Ada Ivo Jade Béatrice Söla Orrin Maëlle Tamsin Ilya Noor Quill Zoë Ásta Rune Łucja Oda Fenn Ines",
-            family: "Martin Šimić D'Souza Nguyễn O'Marrow Ferro Brandvik Kessling N'Doye Åkerlund Vale Çelikkan Thorne"),
+            first: "Ada Ivo Jade Béatrice Söla Orrin Maëlle Tamsin Ilya Noor Quill Zoë Ásta Rune Łucja Oda Fenn",
+            family: "Martin Šimić D'Souza Nguyễn O'Marrow Ferro Brandvik Kessling N'Doye Åkerlund Çelikkan Thorne"),
         NameFamily(
             first: "Renske Milo Sunniva Tor Élodie Jonas Mira Kasimir Lene Ossian Pilar Ugo Vesna Wim Xenia Yara",
             family: "Halvorsen Dell'Orto Weißmann Ó-Briain Peña Lindqvist Mbeki-Rosa Zając Dvořák Ionescu Quarles Ek"),
@@ -33,16 +33,16 @@ enum Vocabulary {
     /// Most frequent first: they are drawn with `skewedIndex`.
     static let words = split(
         """
-        street market rain coffee train late smile music calm bread window corner bicycle children river bridge morning \
-        light station garden school dog laughing waiting phone crowd ticket square shop evening tram walking paper snow \
-        song friend letter angry kitchen harbour football newspaper umbrella café running tomorrow yesterday weather \
-        delivery meeting doctor library museum holiday birthday concert festival parking traffic accident queue noise \
-        whistle fountain pigeon statue balcony chimney lantern cobblestone tower cathedral theatre cinema bakery \
-        butcher florist tailor chess violin guitar drum choir lesson homework exam teacher student professor neighbour \
-        cousin grandmother grandfather uncle secret promise quarrel apology forgiveness hope worry hunger thirst tired \
-        awake dream nightmare thunder lightning fog frost sunshine shadow rainbow naïve déjà-vu straße smørrebrød piñata \
-        fire help alarm siren ambulance police fight broken glass stolen wallet lost child protest banner megaphone \
-        barricade smoke shout panic
+        street market rain coffee train late smile music calm bread window corner bicycle children river bridge \
+        morning light station garden school dog laughing waiting phone crowd ticket square shop evening tram walking \
+        paper snow song friend letter angry kitchen harbour football newspaper umbrella café running tomorrow \
+        yesterday weather delivery meeting doctor library museum holiday birthday concert festival parking traffic \
+        accident queue noise whistle fountain pigeon statue balcony chimney lantern cobblestone tower cathedral \
+        theatre cinema bakery butcher florist tailor chess violin guitar drum choir lesson homework exam teacher \
+        student professor neighbour cousin grandmother grandfather uncle secret promise quarrel apology forgiveness \
+        hope worry hunger thirst tired awake dream nightmare thunder lightning fog frost sunshine shadow rainbow \
+        naïve déjà-vu straße smørrebrød piñata fire help alarm siren ambulance police fight broken glass stolen \
+        wallet lost child protest banner megaphone barricade smoke shout panic
         """)
 
     static func split(_ text: String) -> [[UInt8]] {
