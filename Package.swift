@@ -93,7 +93,9 @@ let package = Package(
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
-        program("columba", ["Simulation", "HTTPClient", "JSON", "Models", "System"]),
+        // The columba program's commands are a library, so that tests can reach them.
+        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        program("columba", ["ColumbaCommands"]),
         program("columba-bench", ["Simulation", "Models", "CPosix", "System"], path: "bench/columba-bench"),
 
         // Tests
@@ -107,7 +109,7 @@ let package = Package(
         tests(
             "CentralTests",
             ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log", "Configuration"]),
-        tests("SimulationTests", ["Simulation", "Models", "JSON"]),
+        tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests("IntegrationTests", ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
         tests("HouseRulesTests", []),
     ],
