@@ -93,7 +93,7 @@ let package = Package(
         program("columba-relay", ["EdgeRelay", "System"]),
         program("columba-central", ["Central", "System"]),
         program("columba", ["Simulation", "HTTPClient", "JSON", "Models", "System"]),
-        program("columba-bench", ["Simulation", "Models", "CPosix", "System"], path: "bench/columba-bench"),
+        program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
