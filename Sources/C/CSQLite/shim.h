@@ -19,3 +19,7 @@ static inline int columba_sqlite3_no_checkpoint_on_close(sqlite3 *database) {
     int setting = 0;
     return sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, &setting) == SQLITE_OK ? setting : -1;
 }
+
+static const int columba_SQLITE_IOERR_FSYNC = SQLITE_IOERR_FSYNC;
+static const int columba_SQLITE_IOERR_DIR_FSYNC = SQLITE_IOERR_DIR_FSYNC;
+static const int columba_SQLITE_IOERR_SHORT_READ = SQLITE_IOERR_SHORT_READ;

@@ -48,6 +48,20 @@ package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No more files can be opened (EMFILE shows as CANTOPEN).
     package var isCannotOpen: Bool { code == SQLITE_CANTOPEN }
 
+    /// fsync of a file or a directory failed: nobody knows what is on the disk.
+    package var isFlushFailure: Bool {
+        extendedCode == columba_SQLITE_IOERR_FSYNC || extendedCode == columba_SQLITE_IOERR_DIR_FSYNC
+    }
+
+    /// A read met the end of a file where there should be content.
+    package var isShortFile: Bool { extendedCode == columba_SQLITE_IOERR_SHORT_READ }
+
+    /// The operating system refused to read or write: the disk, not the file's content.
+    package var isInputOutput: Bool { code == SQLITE_IOERR || code == SQLITE_FULL || code == SQLITE_NOMEM }
+
+    /// The file or its file system does not allow it.
+    package var isPermission: Bool { code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_AUTH }
+
     package var isBusy: Bool { code == SQLITE_BUSY || code == SQLITE_LOCKED }
 }
 

@@ -4,7 +4,6 @@
 #define COLUMBA_CPOSIX_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
 /// Limit or identifier that is not set.
 #define COLUMBA_UNLIMITED UINT64_MAX
@@ -35,7 +34,7 @@ struct columba_spawn_request {
 };
 
 struct columba_spawn_result {
-    pid_t process;
+    int process;
     int pidfd;
     int step;       // enum columba_spawn_step
     int error;      // errno of that step
