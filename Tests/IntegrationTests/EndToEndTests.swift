@@ -21,7 +21,7 @@ struct EndToEndTests {
         #expect(station.waitUntilArchived())
         let rows = try station.rows(
             """
-            SELECT drone_id, count(*) n, min(observed_at) first, max(observed_at) last, avg(readings['battery_pct']) battery
+            SELECT drone_id, count(*) AS n, min(observed_at) AS first, avg(readings['battery_pct']) AS battery
             FROM reports GROUP BY 1 ORDER BY 1
             """)
         #expect(rows.map { $0["drone_id"] as? String } == ["px4-0002", "px4-0003", "px4-0004"])

@@ -14,7 +14,7 @@ struct KillTests {
 
     @Test("every acknowledged report is archived exactly once, whoever is killed and when", .timeLimit(.minutes(8)))
     func killRounds() throws {
-        let seed = UInt64.random(in: 0 ... .max)
+        let seed = Int.random(in: 0 ... .max)
         var random = SystemRandomNumberGenerator()
         let station = try Station(relays: 2, relayExtra: "buffer: {segment_bytes: 1048576, hold_hours: 0}")
         defer { station.end() }
