@@ -90,7 +90,7 @@ struct ReportTemplates {
             let score = alerting && index == citizens / 2 ? 12.5 : 50 + Double(generator.next() % 500) / 10
             return #"{"name":"\#(name)","peacescore":\#(score),"confidence":0.9\#(generator.next() % 10)}"#
         }
-        let spoken = (0..<40).map { _ in "\"\(words[Int(generator.next() % UInt64(words.count))])\"" }
+        let spoken = (0..<48).map { _ in "\"\(words[Int(generator.next() % UInt64(words.count))])\"" }
         let spaces = String(repeating: " ", count: sequenceWidth)
         let latitude = 48.8 + Double(generator.next() % 10_000) / 100_000
         let body =
