@@ -31,7 +31,8 @@ struct HTTPServerLimitsTests {
             try RawConnection.exchange(
                 server.port,
                 "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                    + "1\r\na\r\n\(String(count - 1, radix: 16))\r\n\(String(repeating: "a", count: count - 1))\r\n0\r\n\r\n"
+                    + "1\r\na\r\n\(String(count - 1, radix: 16))\r\n"
+                    + "\(String(repeating: "a", count: count - 1))\r\n0\r\n\r\n"
             )
         }
         #expect(try declared(1000).hasPrefix("HTTP/1.1 200 "))
