@@ -59,7 +59,7 @@ package enum JSONText {
     /// The shortest text that reads back as the same number. JSON has no NaN and no infinity.
     package static func appendNumber(_ value: Double, to output: inout [UInt8]) {
         precondition(value.isFinite, "JSON holds finite numbers only")
-        if value == value.rounded(.towardZero), abs(value) < 1e15, value != 0 || value.sign == .plus {
+        if abs(value) < 1e15, value == Double(Int64(value)), value != 0 || value.sign == .plus {
             appendInteger(Int64(value), to: &output)
         } else {
             output.append(contentsOf: value.description.utf8)

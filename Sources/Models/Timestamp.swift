@@ -22,7 +22,8 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     /// Saturates at the ends of Int64. `seconds` must not be NaN.
     package func adding(seconds: Double) -> Timestamp {
         precondition(!seconds.isNaN, "a duration is a number")
-        let step = (seconds * 1_000_000).rounded()
+        // Half away from zero, as `rounded()` does; that would need the mathematics library.
+        let step = seconds * 1_000_000 + (seconds < 0 ? -0.5 : 0.5)
         guard step > -9.2e18 else { return Timestamp(microseconds: .min) }
         guard step < 9.2e18 else { return Timestamp(microseconds: .max) }
         let (sum, overflow) = microseconds.addingReportingOverflow(Int64(step))
@@ -50,7 +51,9 @@ package struct MonotonicInstant: Hashable, Comparable, Sendable {
     /// Saturates at both ends. `seconds` must not be NaN.
     package func adding(seconds: Double) -> MonotonicInstant {
         precondition(!seconds.isNaN, "a duration is a number")
-        let step = UInt64(min(abs(seconds) * 1_000_000_000, 1.8e19))
+        let magnitude = abs(seconds) * 1_000_000_000
+        guard magnitude < 1.8e19 else { return MonotonicInstant(nanoseconds: seconds < 0 ? 0 : .max) }
+        let step = UInt64(magnitude)
         if seconds < 0 {
             return MonotonicInstant(nanoseconds: nanoseconds > step ? nanoseconds - step : 0)
         }

@@ -1,0 +1,211 @@
+// One archive call while its records are decided: rows go to their files, what must be looked up is put aside, and notes are
+// gathered of what is settled. `Archiver` then converts and commits.
+
+import Crypto
+import Models
+import SyncProtocol
+
+/// A record that will not be stored; its line goes to the vault's quarantine, for it may hold names.
+struct QuarantinedLine {
+    var batch: Int
+    var n: Int64?
+    var code: String
+    var line: Range<Int>
+}
+
+final class ArchiveCall {
+    /// A record whose decision waits for digests from the tables.
+    private struct Undecided {
+        var batch: Int
+        var record: Int
+        var fact: RecordFact
+        var isIdentityQuestion: Bool
+    }
+
+    let batches: [StreamedBatch]
+    let rows: RowBuffers
+    /// What the secondary tables already hold, from a call that crashed before it committed `reports`.
+    private let alertsThrough: Int64
+    private let duplicatesThrough: Int64
+    private var undecided: [Undecided] = []
+    private var notes: [RecordSource: RelayNoteBuilder] = [:]
+    private(set) var quarantine: [QuarantinedLine] = []
+    private var dayTexts: [Int: String] = [:]
+    private var reportBuffers: [Int: RowBuffer] = [:]
+
+    init(_ batches: [StreamedBatch], rows: RowBuffers, alertsThrough: Int64, duplicatesThrough: Int64) {
+        self.batches = batches
+        self.rows = rows
+        self.alertsThrough = alertsThrough
+        self.duplicatesThrough = duplicatesThrough
+    }
+
+    /// Decides the records of batch `index` in their order.
+    func decide(_ prepared: PreparedBatch, batch index: Int, _ deduplicator: inout Deduplicator) throws {
+        let batch = batches[index]
+        let source = RecordSource(relayID: batch.relayID, epoch: batch.epoch)
+        var note = notes[source] ?? RelayNoteBuilder(source)
+        notes[source] = nil
+        for range in batch.skip.ranges {
+            for n in range where deduplicator.settle(source, n) {
+                note.settled(n, receivedAt: batch.centralReceivedAt.microseconds)
+            }
+        }
+        for (position, record) in prepared.records.enumerated() where !batch.skip.contains(record.n) {
+            switch record.content {
+            case .unnumbered(let code):
+                quarantine.append(QuarantinedLine(batch: index, n: nil, code: code, line: record.line))
+            case .rejected(let code):
+                guard deduplicator.settle(source, record.n) else { continue }
+                note.settled(record.n, receivedAt: record.receivedAt)
+                reject(record, code, index, &note)
+            case .alert, .report:
+                let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
+                let decision = deduplicator.decide(fact)
+                if decision == .needsIdentityDigest || decision == .needsRecordDigests {
+                    let isIdentity = decision == .needsIdentityDigest
+                    undecided.append(
+                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity))
+                    if isIdentity { note.settled(record.n, receivedAt: record.receivedAt) }
+                } else {
+                    if decision != .alreadySettled { note.settled(record.n, receivedAt: record.receivedAt) }
+                    try store(record, prepared, decision, index, &note)
+                }
+            }
+        }
+        notes[source] = note
+    }
+
+    // MARK: - Questions
+
+    var identityQuestions: Set<ReportIdentity> {
+        Set(undecided.compactMap { $0.isIdentityQuestion ? $0.fact.identity : nil })
+    }
+
+    var recordQuestions: Set<DigestLookup.RecordNumber> {
+        Set(undecided.filter { !$0.isIdentityQuestion }.map { .init(source: $0.fact.source, n: $0.fact.n) })
+    }
+
+    /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
+    func resolve(
+        _ identities: [ReportIdentity: SHA256Digest], _ records: [DigestLookup.RecordNumber: [SHA256Digest]],
+        _ deduplicator: inout Deduplicator, prepare: (StreamedBatch) -> PreparedBatch
+    ) throws {
+        var prepared: (batch: Int, rows: PreparedBatch)?
+        for item in undecided {
+            let decision: Deduplicator.Decision
+            if item.isIdentityQuestion {
+                decision = deduplicator.resolveIdentity(
+                    item.fact, archived: item.fact.identity.flatMap { identities[$0] })
+            } else {
+                let number = DigestLookup.RecordNumber(source: item.fact.source, n: item.fact.n)
+                decision = deduplicator.resolveRecord(item.fact, stored: records[number] ?? [])
+            }
+            guard decision != .alreadySettled else { continue }
+            if prepared?.batch != item.batch { prepared = (item.batch, prepare(batches[item.batch])) }
+            guard let prepared = prepared?.rows else { continue }
+            var note = notes[item.fact.source] ?? RelayNoteBuilder(item.fact.source)
+            try store(prepared.records[item.record], prepared, decision, item.batch, &note)
+            notes[item.fact.source] = note
+        }
+        undecided = []
+    }
+
+    // MARK: - Rows
+
+    private func store(
+        _ record: PreparedRecord, _ prepared: PreparedBatch, _ decision: Deduplicator.Decision, _ batch: Int,
+        _ note: inout RelayNoteBuilder
+    ) throws {
+        switch (record.content, decision) {
+        case (_, .alreadySettled): return
+        case (.report(let report), .new):
+            note.note.reports += 1
+            try appendReport(record, report, prepared, batch)
+        case (.report(let report), let copy):
+            let isDuplicate = copy == .duplicate
+            if isDuplicate { note.note.duplicates += 1 } else { note.note.conflicts += 1 }
+            guard batches[batch].position > duplicatesThrough else { return }
+            let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
+            try append(
+                record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer, batch)
+            buffer.reportRanges.include(report, record, batches[batch])
+        case (.alert(let day, let at), .new):
+            note.note.alerts += 1
+            guard batches[batch].position > alertsThrough else { return }
+            let buffer = try rows.buffer(.alerts, day: dayText(day))
+            try append(record, prepared, "}", to: buffer, batch)
+            buffer.alertRanges.include(record, at: at, batches[batch])
+        case (.alert, _):
+            // The same record number with another alert: there is no table for copies of alerts.
+            reject(record, "record_number_reused", batch, &note)
+        case (.rejected, _), (.unnumbered, _):
+            preconditionFailure("a record that cannot be stored has no decision")
+        }
+    }
+
+    private func appendReport(
+        _ record: PreparedRecord, _ report: PreparedReport, _ prepared: PreparedBatch, _ batch: Int
+    ) throws {
+        let buffer: RowBuffer
+        if let known = reportBuffers[report.day] {
+            buffer = known
+        } else {
+            buffer = try rows.buffer(.reports, day: dayText(report.day))
+            reportBuffers[report.day] = buffer
+        }
+        try append(record, prepared, "}", to: buffer, batch)
+        buffer.reportRanges.include(report, record, batches[batch])
+    }
+
+    private func append(
+        _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int
+    ) throws {
+        try prepared.rows.withUnsafeBytes { rows in
+            try buffer.append(
+                UnsafeRawBufferPointer(rebasing: rows[record.row]), end, RowOrigin(batch: batch, record: record))
+        }
+    }
+
+    private func dayText(_ day: Int) -> String {
+        if let text = dayTexts[day] { return text }
+        let text = RowEncoder.dayText(day)
+        dayTexts[day] = text
+        return text
+    }
+
+    // MARK: - Rejections
+
+    private func reject(_ record: PreparedRecord, _ code: String, _ batch: Int, _ note: inout RelayNoteBuilder) {
+        note.note.rejected.append(RejectedRecord(n: record.n, code: code))
+        quarantine.append(QuarantinedLine(batch: batch, n: record.n, code: code, line: record.line))
+    }
+
+    /// Rows DuckDB does not take: they leave their file's counts and become rejected records.
+    func rejectRow(_ origin: RowOrigin, of table: TableSchema) {
+        let batch = batches[origin.batch]
+        let source = RecordSource(relayID: batch.relayID, epoch: batch.epoch)
+        var note = notes[source] ?? RelayNoteBuilder(source)
+        switch table.name {
+        case TableSchema.reports.name: note.note.reports -= 1
+        case TableSchema.alerts.name: note.note.alerts -= 1
+        default: break
+        }
+        note.note.rejected.append(RejectedRecord(n: origin.n, code: "not_storable"))
+        quarantine.append(
+            QuarantinedLine(batch: origin.batch, n: origin.n, code: "not_storable", line: origin.line))
+        notes[source] = note
+    }
+
+    func finishedNotes() -> [RelayNote] {
+        notes.keys.sorted { ($0.relayID, $0.epoch) < ($1.relayID, $1.epoch) }.compactMap { source in
+            notes[source]?.finished()
+        }
+    }
+}
+
+extension PreparedRecord {
+    var identity: ReportIdentity? {
+        if case .report(let report) = content { report.identity } else { nil }
+    }
+}

@@ -1,0 +1,106 @@
+// Makes an archive call's files part of the tables: durable files first, then the commits in the order that `Archiver`
+// relies on, `reports` last.
+
+import Crypto
+import FoundationEssentials
+import JSON
+import Models
+import ObjectStore
+import SyncProtocol
+import System
+
+struct ArchiveCommitter {
+    let tables: ArchiverTables
+    let vault: any ObjectStore
+    let partitions: Int
+    let failurePoint: @Sendable (ArchiveStep) throws -> Void
+
+    func commit(
+        _ files: [ConvertedFile], _ call: ArchiveCall, position: Int64, now: Timestamp
+    ) throws -> ArchiveCommit {
+        let milliseconds = now.microseconds / 1000
+        var adds: [String: [DeltaAdd]] = [:]
+        try failurePoint(.upload)
+        for file in files {
+            adds[file.schema.name, default: []].append(try upload(file, position, milliseconds))
+        }
+        let notes = call.finishedNotes()
+        try failurePoint(.quarantine)
+        try quarantine(call, position)
+        let secondary: [(DeltaTable, ArchiveStep)] = [
+            (tables.identities, .commitIdentities), (tables.alerts, .commitAlerts),
+            (tables.duplicates, .commitDuplicates),
+        ]
+        for (table, step) in secondary {
+            try failurePoint(step)
+            guard let added = adds[table.schema.name] else { continue }
+            _ = try commit(table, added, position, milliseconds, note: nil)
+        }
+        try failurePoint(.commitReports)
+        let version = try commit(
+            tables.reports, adds[TableSchema.reports.name] ?? [], position, milliseconds,
+            note: ArchiveNote(position: position, relays: notes))
+        return ArchiveCommit(
+            position: position, version: version, relays: notes, files: files.count,
+            parquetBytes: adds.values.joined().reduce(0) { $0 + $1.size })
+    }
+
+    /// The file's name says which call made it; the random part keeps a repeated call from writing over the first's file.
+    private func upload(_ file: ConvertedFile, _ position: Int64, _ milliseconds: Int64) throws -> DeltaAdd {
+        let table = tables.all.first { $0.schema.name == file.schema.name }
+        guard let table else { preconditionFailure("every converted file belongs to a table") }
+        let digits = String(position)
+        let padded = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
+        let name = "part-\(padded)-\(Random.hex(bytes: 8)).parquet"
+        let path = file.day.isEmpty ? name : "date=\(file.day)/\(name)"
+        guard let size = FileSystem.fileSize(file.path) else {
+            throw ArchiveError.conversion(type: "no Parquet file")
+        }
+        try table.store.putFile("\(file.schema.name)/\(path)", fromPath: file.path)
+        return DeltaAdd(
+            path: path, partitionValues: file.day.isEmpty ? [:] : ["date": file.day], size: size,
+            modificationTime: milliseconds, dataChange: true, stats: file.statistics)
+    }
+
+    private func commit(
+        _ table: DeltaTable, _ adds: [DeltaAdd], _ position: Int64, _ milliseconds: Int64, note: ArchiveNote?
+    ) throws -> Int64 {
+        let known = table.snapshot.transactions
+        var expected: [String: Int64?] = [:]
+        var actions = [
+            DeltaAction.commitInfo(
+                DeltaCommitInfo(
+                    timestamp: milliseconds, operation: "WRITE", engineInfo: "Columba", isBlindAppend: true, columba: note))
+        ]
+        for partition in 0..<partitions {
+            let application = ArchiverPartition.application(partition)
+            expected[application] = .some(known[application])
+            actions.append(
+                .txn(DeltaTransaction(appId: application, version: position, lastUpdated: milliseconds)))
+        }
+        actions += adds.map { .add($0) }
+        return try table.commit(actions, expecting: expected)
+    }
+
+    /// Lines that cannot be stored, with their numbers and codes: in the vault, for they may hold names. The same call
+    /// repeated writes the same object.
+    private func quarantine(_ call: ArchiveCall, _ position: Int64) throws {
+        guard !call.quarantine.isEmpty, let first = call.batches.first?.position else { return }
+        var writer: [UInt8] = []
+        for item in call.quarantine {
+            let batch = call.batches[item.batch]
+            var json = JSONWriter(reservedBytes: 256 + item.line.count * 2)
+            json.beginObject()
+            json.member("relay_id", batch.relayID)
+            json.member("epoch", batch.epoch)
+            if let n = item.n { json.member("n", n) }
+            json.member("position", batch.position)
+            json.member("code", item.code)
+            json.member("line_base64", Base64.encode(Array(batch.ndjson[item.line])))
+            json.endObject()
+            writer += json.bytes
+            writer.append(0x0a)
+        }
+        try vault.put("_columba/quarantine/\(first)-\(position).ndjson", writer)
+    }
+}

@@ -1,0 +1,138 @@
+// What goes into the archiver and what comes out.
+
+package import DuckDB
+package import Models
+package import ObjectStore
+package import SyncProtocol
+import System
+
+/// A batch as the stream gives it back. `skip`: record numbers that intake has already put into quarantine.
+package struct StreamedBatch: Sendable {
+    package var position: Int64
+    package var relayID: String
+    package var epoch: String
+    package var centralReceivedAt: Timestamp
+    /// Inflated lines.
+    package var ndjson: [UInt8]
+    package var skip: IntervalSet
+
+    package init(
+        position: Int64, relayID: String, epoch: String, centralReceivedAt: Timestamp, ndjson: [UInt8],
+        skip: IntervalSet = IntervalSet()
+    ) {
+        self.position = position
+        self.relayID = relayID
+        self.epoch = epoch
+        self.centralReceivedAt = centralReceivedAt
+        self.ndjson = ndjson
+        self.skip = skip
+    }
+}
+
+/// What one `archive` call settled.
+package struct ArchiveCommit: Sendable {
+    /// Stream position and version of `reports` it reached.
+    package var position: Int64
+    package var version: Int64
+    /// By (relay, epoch): ranges, counts and rejected records.
+    package var relays: [RelayNote]
+    package var files: Int
+    package var parquetBytes: Int
+
+    package var reports: Int { relays.reduce(0) { $0 + $1.reports } }
+    package var duplicates: Int { relays.reduce(0) { $0 + $1.duplicates } }
+    package var conflicts: Int { relays.reduce(0) { $0 + $1.conflicts } }
+    package var alerts: Int { relays.reduce(0) { $0 + $1.alerts } }
+    package var rejected: Int { relays.reduce(0) { $0 + $1.rejected.count } }
+}
+
+package struct RelayArchiveState: Sendable {
+    package var relayID: String
+    package var epoch: String
+    package var archived: IntervalSet
+    package var rejected: [RejectedRecord]
+    package var rejectedCount: Int
+    package var reports: Int
+    package var duplicates: Int
+    package var conflicts: Int
+    package var alerts: Int
+    /// Every record the relay received up to here is archived; nil while its first record is missing.
+    package var completeThrough: Timestamp?
+}
+
+package struct ArchiveStatistics: Sendable {
+    package var position: Int64
+    package var version: Int64
+    package var reports: Int
+    /// Rows of `duplicates`, conflicts among them.
+    package var duplicates: Int
+    package var conflicts: Int
+    package var alerts: Int
+    package var rejected: Int
+    package var files: Int
+    package var bytes: Int
+    package var relays: [RelayArchiveState]
+    /// Shortcuts for the next start that could not be written.
+    package var snapshotFailures: Int
+}
+
+package struct ArchiverConfiguration: Sendable {
+    package var lake: any ObjectStore
+    package var vault: any ObjectStore
+    /// Emptied at start; on the lake's file system, or every Parquet file is copied once more.
+    package var scratchDirectory: String
+    package var duckDB: DuckDBExecutable
+    /// Turns names into `person_id`. Losing it makes new reports of a person another person.
+    package var hmacKey: [UInt8]
+    /// Transactions in the log. One archiver writes them all.
+    package var partitions = 1
+    package var duckDBMemoryBytes = 1 << 30
+    package var duckDBThreads = 2
+    /// A snapshot of the deduplicator is written every so many commits.
+    package var commitsPerSnapshot = 20
+    /// Parquet files no version names are removed at start when they are older than this.
+    package var orphanGraceSeconds = 3600.0
+    /// Tests fail a call at a step.
+    package var failurePoint: @Sendable (ArchiveStep) throws -> Void = { _ in }
+
+    package init(
+        lake: any ObjectStore, vault: any ObjectStore, scratchDirectory: String, duckDB: DuckDBExecutable,
+        hmacKey: [UInt8]
+    ) {
+        self.lake = lake
+        self.vault = vault
+        self.scratchDirectory = scratchDirectory
+        self.duckDB = duckDB
+        self.hmacKey = hmacKey
+    }
+}
+
+/// The steps of an `archive` call, in order: a crash may come before each.
+package enum ArchiveStep: String, CaseIterable, Hashable, Sendable {
+    case convert, upload, quarantine, commitIdentities, commitAlerts, commitDuplicates, commitReports, publish, snapshot
+}
+
+package enum ArchiveError: Error, Sendable, CustomStringConvertible {
+    /// Another archiver has committed; this one's state is stale. Make a new `Archiver`.
+    case anotherWriter(table: String, application: String, found: Int64?)
+    case tooManyConflicts(table: String, attempts: Int)
+    case damagedLog(key: String, detail: String)
+    case unsupportedTable(detail: String)
+    case wrongPosition(expectedAfter: Int64, found: Int64)
+    case conversion(type: String)
+
+    package var description: String {
+        switch self {
+        case .anotherWriter(let table, let application, let found):
+            "another archiver has committed to \(table): \(application) is at \(found.map(String.init) ?? "nothing"); "
+                + "run one archiver for a lake, then start this one again"
+        case .tooManyConflicts(let table, let attempts):
+            "\(table): \(attempts) commits in a row lost to other writers; stop whatever rewrites the table"
+        case .damagedLog(let key, let detail): "\(key) is not a Delta log entry: \(detail)"
+        case .unsupportedTable(let detail): "the table cannot be used: \(detail)"
+        case .wrongPosition(let expectedAfter, let found):
+            "stream position \(found) was given after \(expectedAfter); read the stream from \(expectedAfter + 1) on"
+        case .conversion(let type): "DuckDB could not write Parquet (\(type)); see the disk and the memory limit"
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// The rows of one table and one day on their way into one Parquet file, and what the file's statistics will say.
+
+import DuckDB
+import Models
+import System
+
+/// Which record a row came from, so that a row DuckDB cannot take can be named.
+struct RowOrigin {
+    var batch: Int
+    var n: Int64
+    var line: Range<Int>
+
+    init(batch: Int, record: PreparedRecord) {
+        self.batch = batch
+        n = record.n
+        line = record.line
+    }
+}
+
+/// Ranges of a reports or duplicates file.
+struct ReportRanges {
+    private var droneID = ValueRange<String>()
+    private var seq = ValueRange<Int64>()
+    private var observedAt = ValueRange<Int64>()
+    private var receivedAt = ValueRange<Int64>()
+    private var latitude = ValueRange<Double>()
+    private var longitude = ValueRange<Double>()
+    private var cell = ValueRange<String>()
+    private var relayID = ValueRange<String>()
+    private var epoch = ValueRange<String>()
+    private var relaySeq = ValueRange<Int64>()
+
+    mutating func include(_ report: PreparedReport, _ record: PreparedRecord, _ batch: StreamedBatch) {
+        droneID.include(report.identity.droneID)
+        seq.include(report.identity.seq)
+        observedAt.include(report.observedAt)
+        receivedAt.include(record.receivedAt)
+        latitude.include(report.latitude)
+        longitude.include(report.longitude)
+        cell.include(report.cell)
+        relayID.include(batch.relayID)
+        epoch.include(batch.epoch)
+        relaySeq.include(record.n)
+    }
+
+    func fill(_ statistics: inout FileStatistics) {
+        statistics.set("drone_id", droneID)
+        statistics.set("seq", seq)
+        statistics.set(timestamps: "observed_at", observedAt)
+        statistics.set(timestamps: "received_at", receivedAt)
+        statistics.set("lat", latitude)
+        statistics.set("lon", longitude)
+        statistics.set("cell", cell)
+        statistics.set("relay_id", relayID)
+        statistics.set("epoch", epoch)
+        statistics.set("relay_seq", relaySeq)
+    }
+}
+
+/// Ranges of an alerts file; what may be null there has none.
+struct AlertRanges {
+    private var at = ValueRange<Int64>()
+    private var receivedAt = ValueRange<Int64>()
+    private var relayID = ValueRange<String>()
+    private var epoch = ValueRange<String>()
+    private var relaySeq = ValueRange<Int64>()
+
+    mutating func include(_ record: PreparedRecord, at: Int64, _ batch: StreamedBatch) {
+        self.at.include(at)
+        receivedAt.include(record.receivedAt)
+        relayID.include(batch.relayID)
+        epoch.include(batch.epoch)
+        relaySeq.include(record.n)
+    }
+
+    func fill(_ statistics: inout FileStatistics) {
+        statistics.set(timestamps: "at", at)
+        statistics.set(timestamps: "received_at", receivedAt)
+        statistics.set("relay_id", relayID)
+        statistics.set("epoch", epoch)
+        statistics.set("relay_seq", relaySeq)
+    }
+}
+
+final class RowBuffer {
+    let schema: TableSchema
+    /// `2026-11-20`; empty for a table without partitions.
+    let day: String
+    private(set) var file: RowFile
+    var reportRanges = ReportRanges()
+    var alertRanges = AlertRanges()
+    /// By row; nil where a row comes from no single record.
+    private(set) var origins: [RowOrigin?] = []
+
+    init(_ schema: TableSchema, day: String, path: String) throws {
+        self.schema = schema
+        self.day = day
+        file = try RowFile(path: path)
+    }
+
+    /// A JSON object without line feeds, in two pieces.
+    func append(_ row: UnsafeRawBufferPointer, _ end: StaticString, _ origin: RowOrigin?) throws {
+        try file.append(row, UnsafeRawBufferPointer(start: end.utf8Start, count: end.utf8CodeUnitCount))
+        origins.append(origin)
+    }
+
+    var rows: Int { origins.count }
+
+    /// Ranges may be wider than the rows that are left after `drop`: that only costs a reader a look.
+    var statistics: FileStatistics {
+        var statistics = FileStatistics()
+        statistics.rows = rows
+        switch schema.name {
+        case TableSchema.reports.name, TableSchema.duplicates.name: reportRanges.fill(&statistics)
+        case TableSchema.alerts.name: alertRanges.fill(&statistics)
+        default: break
+        }
+        return statistics
+    }
+
+    /// Writes the file again without some rows; returns where those came from.
+    func drop(_ bad: Set<Int>) throws -> [RowOrigin] {
+        let lines = try FileSystem.read(file.path).split(separator: 0x0a)
+        precondition(lines.count == origins.count, "a row file has one line for each row")
+        try FileSystem.remove(file.path)
+        let dropped = bad.sorted().compactMap { origins[$0] }
+        let old = origins
+        origins = []
+        file = try RowFile(path: file.path)
+        for (index, line) in lines.enumerated() where !bad.contains(index) {
+            try line.withUnsafeBytes { try append($0, "", old[index]) }
+        }
+        return dropped
+    }
+}
+
+/// All rows of one archive call.
+final class RowBuffers {
+    private let directory: String
+    private var buffers: [String: RowBuffer] = [:]
+
+    init(directory: String) { self.directory = directory }
+
+    func buffer(_ schema: TableSchema, day: String) throws -> RowBuffer {
+        let name = day.isEmpty ? schema.name : "\(schema.name)-\(day)"
+        if let buffer = buffers[name] { return buffer }
+        let buffer = try RowBuffer(schema, day: day, path: "\(directory)/\(name).ndjson")
+        buffers[name] = buffer
+        return buffer
+    }
+
+    /// In an order that does not depend on hashing; without those that lost all their rows.
+    var all: [RowBuffer] { buffers.sorted { $0.key < $1.key }.map(\.value).filter { $0.rows > 0 } }
+}

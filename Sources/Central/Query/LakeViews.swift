@@ -1,0 +1,47 @@
+// The views an analyst's SQL sees, over exactly the files of one committed version of each table: never a glob, which would
+// count orphans of a crash and files that a compaction has replaced.
+
+import DuckDB
+import Models
+import ObjectStore
+
+struct LakeViews {
+    /// Files the sandbox may read.
+    private(set) var paths: [String] = []
+    private(set) var script = ""
+
+    mutating func add(_ table: DeltaTable, _ snapshot: DeltaSnapshot) {
+        let schema = table.schema
+        let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
+        let files = snapshot.files.keys.sorted().compactMap { table.store.localPath("\(schema.name)/\($0)") }
+        guard !files.isEmpty else {
+            let columns = schema.columns.map { "null::\($0.type.duckDBName) as \(SQLText.identifier($0.name))" }
+            script += "create view \(schema.name) as select \(columns.joined(separator: ", ")) where false;\n"
+            return
+        }
+        paths += files
+        let options =
+            schema.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
+        script += "create view \(schema.name) as select \(names) from read_parquet(\(SQLText.list(files))\(options));\n"
+    }
+
+    mutating func addRelays(_ rows: [RelayRow]) {
+        let columns = [
+            ("relay_id", "VARCHAR"), ("last_contact", "TIMESTAMPTZ"), ("received", "BIGINT"), ("archived", "BIGINT"),
+            ("duplicates", "BIGINT"), ("rejected", "BIGINT"), ("waiting", "BIGINT"), ("complete_through", "TIMESTAMPTZ"),
+        ]
+        func time(_ timestamp: Timestamp?) -> String {
+            timestamp.map { "make_timestamptz(\($0.microseconds))" } ?? "null"
+        }
+        var values = rows.map { row in
+            "(\(SQLText.literal(row.relayID)), \(time(row.lastContact)), \(row.received), \(row.archived), "
+                + "\(row.duplicates), \(row.rejected), \(row.waiting), \(time(row.completeThrough)))"
+        }
+        let isEmpty = values.isEmpty
+        if isEmpty { values = ["(" + columns.map { _ in "null" }.joined(separator: ", ") + ")"] }
+        let names = columns.map(\.0).joined(separator: ", ")
+        let typed = columns.map { "\($0.0)::\($0.1) as \($0.0)" }.joined(separator: ", ")
+        script += "create view relays as select \(typed) from (values \(values.joined(separator: ", "))) as r(\(names))"
+        script += isEmpty ? " where false;\n" : ";\n"
+    }
+}

@@ -1,0 +1,114 @@
+// How fast reports become Parquet, and how small. Runs only when asked: COLUMBA_ARCHIVE_BENCHMARK=<file for the results>.
+//
+//   COLUMBA_ARCHIVE_BENCHMARK=/tmp/archive.txt swift test -c release --filter ArchiveBenchmark
+
+import Central
+import FoundationEssentials
+import Models
+import SyncProtocol
+import System
+import Testing
+
+@Suite struct ArchiveBenchmark {
+    static let output = Environment.variable("COLUMBA_ARCHIVE_BENCHMARK")
+    private static let reportsInAll = 200_000
+    private static let recordsPerBatch = 1000
+
+    @Test("reports are archived fast and small", .enabled(if: output != nil), arguments: [20_000, 100_000])
+    func rate(reportsPerCall: Int) throws {
+        var corpus = BenchmarkCorpus(seed: 1)
+        let fixture = try ArchiveFixture()
+        let archiver = try fixture.archiver(commitsPerSnapshot: 20)
+        let time = SystemTime()
+        var position: Int64 = 0
+        var rawBytes = 0
+        var parquetBytes = 0
+        var seconds = 0.0
+        for _ in 0..<(Self.reportsInAll / reportsPerCall) {
+            var batches: [StreamedBatch] = []
+            for _ in 0..<(reportsPerCall / Self.recordsPerBatch) {
+                position += 1
+                let batch = corpus.batch(Self.recordsPerBatch, at: position)
+                rawBytes += batch.rawBytes
+                batches.append(batch.batch)
+            }
+            let start = time.monotonicNanoseconds()
+            let commit = try archiver.archive(batches)
+            seconds += Double(time.monotonicNanoseconds() - start) / 1e9
+            parquetBytes += commit.parquetBytes
+            #expect(commit.reports == reportsPerCall)
+        }
+        let rate = Int(Double(Self.reportsInAll) / seconds)
+        let line =
+            "calls of \(reportsPerCall): \(rate) reports/s, raw \(rawBytes / Self.reportsInAll) B, "
+            + "archived \(parquetBytes / Self.reportsInAll) B each (1/\(Double(rawBytes * 10 / parquetBytes) / 10)), "
+            + "own resident \(Environment.residentBytes >> 20) MiB\n"
+        let path = try #require(Self.output)
+        let before = (try? FileSystem.read(path)) ?? []
+        try FileSystem.writeAtomically(path, before + Array(line.utf8))
+    }
+}
+
+/// Reports of about 1.4 KB: 8 citizens of 20,000 people, 40 words of 8,000 with Zipf's frequencies, some telemetry, one medium.
+struct BenchmarkCorpus {
+    private var random: SeededGenerator
+    private let names: [String]
+    private let words: [String]
+    private var n: Int64 = 0
+
+    init(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        func letters(_ count: Int) -> String {
+            String(decoding: (0..<count).map { _ in UInt8.random(in: 97...122, using: &random) }, as: UTF8.self)
+        }
+        words = (0..<8000).map { _ in letters(Int.random(in: 3...10, using: &random)) }
+        names = (0..<20_000).map { _ in letters(Int.random(in: 4...8, using: &random)).capitalized + " " + letters(8).capitalized }
+        self.random = random
+    }
+
+    private mutating func word() -> String {
+        // Zipf: the rank's logarithm is uniform.
+        let rank = Int(pow2(Double.random(in: 0..<12.965, using: &random))) - 1
+        return words[min(rank, words.count - 1)]
+    }
+
+    private func pow2(_ exponent: Double) -> Double {
+        let whole = Int(exponent)
+        let rest = exponent - Double(whole)
+        // 2^rest by its series; exact enough to choose a word.
+        let x = rest * 0.693147
+        return Double(1 << whole) * (1 + x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4))))
+    }
+
+    private mutating func report() -> String {
+        let drone = n % 5000
+        let seq = n / 5000 + 1
+        let citizens = (0..<8).map { _ in
+            let name = names[Int.random(in: 0..<names.count, using: &random)]
+            let score = Double(Int.random(in: 0..<1000, using: &random)) / 10
+            return #"{"name":"\#(name)","peacescore":\#(score),"confidence":0.\#(Int.random(in: 10..<99, using: &random))}"#
+        }.joined(separator: ",")
+        let words = (0..<40).map { _ in "\"\(word())\"" }.joined(separator: ",")
+        let latitude = 48 + Double(Int.random(in: 0..<1_000_000, using: &random)) / 1e6
+        let longitude = 2 + Double(Int.random(in: 0..<1_000_000, using: &random)) / 1e6
+        let second = n / 100 % 60
+        let key = String(random.next(), radix: 16)
+        return #"{"drone_id":"pw-\#(100_000 + drone)","boot":"6f1c","seq":\#(seq),"#
+            + #""observed_at":"2026-11-20T05:00:\#(second < 10 ? "0" : "")\#(second).123Z","#
+            + #""location":{"lat":\#(latitude),"lon":\#(longitude),"alt_m":80.5},"citizens":[\#(citizens)],"words":[\#(words)],"#
+            + #""readings":{"battery_pct":\#(n % 90),"ground_speed_mps":4.\#(n % 10),"gps_satellites":11,"heading_deg":\#(n % 360)},"#
+            + #""media":[{"uri":"s3://media/\#(key).jpg","bytes":\#(n % 90_000),"type":"image/jpeg"}]}"#
+    }
+
+    mutating func batch(_ records: Int, at position: Int64) -> (batch: StreamedBatch, rawBytes: Int) {
+        var maker = BatchMaker()
+        var bytes = 0
+        for _ in 0..<records {
+            let body = report()
+            n += 1
+            bytes += body.utf8.count
+            maker.add(n, body, receivedAt: ArchiveFixture.start + n * 10_000)
+        }
+        return (maker.batch(at: position), bytes)
+    }
+}

@@ -1,0 +1,116 @@
+// A lake and a vault in a fresh directory, batches to archive, and DuckDB to look into the tables.
+
+import Central
+import Crypto
+import DuckDB
+import FoundationEssentials
+import Models
+import ObjectStore
+import SyncProtocol
+import System
+
+/// Small, fast and the same everywhere for a seed (SplitMix64).
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+final class ArchiveFixture {
+    let directory: String
+    let lake: LocalObjectStore
+    let vault: LocalObjectStore
+    let duckDB: DuckDBExecutable
+    let time = ManualTime()
+    static let relay = "north-3"
+    static let epoch = String(repeating: "0", count: 31) + "7"
+    static let otherEpoch = String(repeating: "0", count: 31) + "8"
+    /// 2026-11-20T05:00:00Z
+    static let start: Int64 = 1_795_150_800_000_000
+
+    init() throws {
+        directory = try FileSystem.makeTemporaryDirectory(prefix: "columba-archive")
+        lake = try LocalObjectStore(directory: "\(directory)/lake")
+        vault = try LocalObjectStore(directory: "\(directory)/vault")
+        duckDB = try DuckDBExecutable.locate()
+    }
+
+    deinit { try? FileSystem.removeTree(directory) }
+
+    func archiver(
+        partitions: Int = 1, commitsPerSnapshot: Int = 3,
+        failurePoint: @escaping @Sendable (ArchiveStep) throws -> Void = { _ in }
+    ) throws -> Archiver {
+        var configuration = ArchiverConfiguration(
+            lake: lake, vault: vault, scratchDirectory: "\(directory)/scratch", duckDB: duckDB,
+            hmacKey: Array("a key for tests, 32 bytes long..".utf8))
+        configuration.partitions = partitions
+        configuration.commitsPerSnapshot = commitsPerSnapshot
+        configuration.failurePoint = failurePoint
+        return try Archiver(configuration, time: time)
+    }
+
+    /// What one SELECT over the tables of `root` prints, one JSON object a line; only files of the committed version.
+    func rows(_ table: TableSchema, _ select: String) throws -> [String] {
+        let store: any ObjectStore = table.name == "identities" ? vault : lake
+        let delta = try DeltaTable(table, in: store, createdAt: nil)
+        let paths = delta.snapshot.files.keys.sorted().compactMap { store.localPath("\(table.name)/\($0)") }
+        guard !paths.isEmpty else { return [] }
+        let runner = DuckDBRunner(.init(executable: duckDB, temporaryDirectory: "\(directory)/tmp"))
+        let options = table.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
+        let view = "create view t as select * from read_parquet(\(SQLText.list(paths))\(options));\n"
+        let output = try runner.run(view + select + ";")
+        return output.split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    func count(_ table: TableSchema, _ condition: String = "true") throws -> Int {
+        let answer = try rows(table, "select count(*) as c from t where \(condition)")
+        guard let line = answer.first else { return 0 }
+        return Int(line.filter(\.isNumber)) ?? -1
+    }
+}
+
+/// Builds batches line by line.
+struct BatchMaker {
+    private var encoder = BatchEncoder()
+    var relay = ArchiveFixture.relay
+    var epoch = ArchiveFixture.epoch
+
+    init(relay: String = ArchiveFixture.relay, epoch: String = ArchiveFixture.epoch) {
+        self.relay = relay
+        self.epoch = epoch
+    }
+
+    mutating func add(
+        _ n: Int64, _ body: String, kind: RecordKind = .report, receivedAt: Int64? = nil
+    ) {
+        let received = receivedAt ?? ArchiveFixture.start + n * 1_000_000
+        encoder.append(n: n, receivedAt: Timestamp(microseconds: received), kind: kind, body: Array(body.utf8))
+    }
+
+    func batch(at position: Int64, skip: IntervalSet = IntervalSet()) -> StreamedBatch {
+        StreamedBatch(
+            position: position, relayID: relay, epoch: epoch,
+            centralReceivedAt: Timestamp(microseconds: ArchiveFixture.start + 900_000_000), ndjson: encoder.bytes,
+            skip: skip)
+    }
+
+    static func report(
+        drone: String = "pw-000001", boot: String = "b1", seq: Int64, name: String = "Ada Martin",
+        extra: String = "", observedAt: String = "2026-11-20T05:00:00.123456Z"
+    ) -> String {
+        #"{"drone_id":"\#(drone)","boot":"\#(boot)","seq":\#(seq),"observed_at":"\#(observedAt)","#
+            + #""location":{"lat":48.8566,"lon":2.3522,"alt_m":80.5},"#
+            + #""citizens":[{"name":"\#(name)","peacescore":12.5,"confidence":0.93}],"#
+            + #""words":["market","ra\u00efn"],"readings":{"battery_pct":78},"#
+            + #""media":[{"uri":"s3://m/a.jpg","sha256":"ab","bytes":5,"type":"image/jpeg"}]\#(extra)}"#
+    }
+}
