@@ -148,13 +148,21 @@ final class LogFixture: Sendable {
         return try body(log)
     }
 
+    /// Writes a file without syncing it: copies in tests are many.
+    static func write(_ path: String, _ bytes: [UInt8]) throws {
+        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+        guard descriptor >= 0, Glibc.write(descriptor, bytes, bytes.count) == bytes.count, close(descriptor) == 0 else {
+            throw SystemError(operation: "write", path: path, errno: errno)
+        }
+    }
+
     /// The files of a directory as a crash of the process would leave them (the kernel's view of each file).
     func copy(to name: String) throws -> String {
         let target = root + "/" + name
         try FileSystem.makeDirectories(target)
         for file in try FileSystem.list(directory) where !FileSystem.isDirectory(directory + "/" + file) {
             guard let bytes = try? FileSystem.read(directory + "/" + file) else { continue }
-            _ = try FileSystem.createExclusively(target + "/" + file, bytes)
+            try LogFixture.write(target + "/" + file, bytes)
         }
         return target
     }

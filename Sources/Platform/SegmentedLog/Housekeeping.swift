@@ -39,9 +39,10 @@ struct Housekeeping: Sendable {
                 }
                 try SegmentFile.prepare(name, in: directory, pageBytes: configuration.pageBytes)
                 result = .success(try SegmentWriter(name, in: directory))
+                SegmentFile.keepReserve(in: directory)
             } catch {
                 // Files under this number may be left: empty, and removed at the next opening.
-                result = .failure(SegmentedLogError.classify(error))
+                result = .failure(SegmentedLogError.classify(error, in: directory))
             }
             state.update { $0.preparationEnded(name, result, kept: discarded) }
         }
@@ -101,11 +102,12 @@ struct Housekeeping: Sendable {
             let outcome = try salvage.run(expected)
             try salvage.replaceOriginal()
             readers.evict(name)
-            state.update { $0.repaired(name, outcome.facts) }
+            // First the report: a reader that waits must not be ahead of it.
             incidents(outcome.incident(reason))
+            state.update { $0.repaired(name, outcome.facts) }
         } catch {
-            state.update { $0.repairFailed(name) }
             report(.damaged, name, "\(reason); its repair failed: \(SegmentedLogError.classify(error).detail)")
+            state.update { $0.repairFailed(name) }
         }
     }
 

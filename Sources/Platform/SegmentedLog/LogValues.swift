@@ -18,7 +18,7 @@ extension SegmentedLog {
 
         package init(
             segmentBytes: Int = 64 << 20, firstPosition: Int64 = 1, readOnly: Bool = false,
-            pageBytes: Int = 16_384, idleReaders: Int = 8
+            pageBytes: Int = 8_192, idleReaders: Int = 8
         ) {
             precondition(segmentBytes >= 64 << 10, "a segment of \(segmentBytes) bytes would hold next to nothing")
             precondition(firstPosition >= 1, "positions count from 1, not \(firstPosition)")
@@ -125,6 +125,17 @@ package struct SegmentedLogError: Error, Hashable, Sendable, CustomStringConvert
     package var description: String { "\(code.rawValue): \(detail) (\(hint))" }
 
     /// Sorts an error of a layer below into what the owner can do about it.
+    ///
+    /// - Parameter directory: where it happened; errors that do not say why are taken for a full disk if it is full.
+    static func classify(_ error: any Error, in directory: String) -> SegmentedLogError {
+        var result = classify(error)
+        let nothing = 256 << 10
+        if result.code == .unavailable, let free = try? FileSystem.freeBytes(at: directory), free < nothing {
+            result.code = .diskFull
+        }
+        return result
+    }
+
     static func classify(_ error: any Error) -> SegmentedLogError {
         switch error {
         case let error as SegmentedLogError: return error

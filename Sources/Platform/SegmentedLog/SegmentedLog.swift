@@ -147,7 +147,7 @@ package final class SegmentedLog: Sendable {
 
     /// After a failed append the segment is not written any more (S2).
     private func abandon(_ held: inout WriterThreadState.Held, after error: any Error) -> SegmentedLogError {
-        let failure = SegmentedLogError.classify(error)
+        let failure = SegmentedLogError.classify(error, in: directory)
         guard let active = held.active else { return failure }
         if failure.code == .fatal {
             // The connection stays as it is: whatever it would do now is built on pages nobody knows.
