@@ -6,7 +6,7 @@ import System
 import Testing
 
 @Suite struct Damage {
-    let fixture = try? LogFixture()
+    let fixture = try? LogFixture(inMemory: true)
 
     /// A directory with one sealed, one checkpointed and one crash-left segment of 40 entries each, as a crash leaves it.
     private func makeImage(_ fixture: LogFixture) throws -> String {
@@ -71,7 +71,7 @@ import Testing
             let size = try #require(FileSystem.fileSize(image + "/" + file))
             // The headers, where every byte matters, and samples of the rest.
             let headers = stride(from: 0, to: min(size, 140), by: 7)
-            let samples = (0..<25).map { _ in Int.random(in: 0..<max(size, 1), using: &random) }
+            let samples = (0..<40).map { _ in Int.random(in: 0..<max(size, 1), using: &random) }
             for offset in Array(headers) + samples where offset < size {
                 let directory = fixture.root + "/flipped"
                 try duplicate(image, to: directory)

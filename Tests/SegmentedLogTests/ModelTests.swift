@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    private let fixture = try? LogFixture()
+    private let fixture = try? LogFixture(inMemory: true)
 
     @Test("the log does what an array does, through restarts and crashes", arguments: [4_096, 8_192, 32_768])
     func matchesModel(pageBytes: Int) throws {

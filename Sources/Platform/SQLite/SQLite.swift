@@ -156,6 +156,8 @@ package final class Database {
 
     /// Moves WAL content into the database file. Not complete is not an error: readers may hold it up.
     package func checkpoint(_ mode: CheckpointMode) throws -> CheckpointResult {
+        // A connection that has not read yet does not know of its WAL and would report success without doing anything.
+        _ = try pragma("schema_version")
         var frames: Int32 = 0
         var done: Int32 = 0
         let flag: Int32 =
@@ -167,7 +169,7 @@ package final class Database {
         // A database without a WAL answers -1 for both. Busy: what could be copied was.
         if code & 0xff == SQLITE_BUSY { return CheckpointResult(walFrames: Int(max(frames, 1)), checkpointedFrames: 0) }
         try check(code, "checkpoint")
-        return CheckpointResult(walFrames: Int(frames), checkpointedFrames: Int(done))
+        return CheckpointResult(walFrames: Int(max(frames, 0)), checkpointedFrames: Int(max(done, 0)))
     }
 
     /// Extended code of the last failed call.
