@@ -5,7 +5,9 @@ import System
 import Testing
 
 @Suite struct ChildProcesses {
-    private func shell(_ script: String, _ change: (inout ChildProcess.Configuration) -> Void = { _ in }) throws -> ChildProcess {
+    private func shell(
+        _ script: String, _ change: (inout ChildProcess.Configuration) -> Void = { _ in }
+    ) throws -> ChildProcess {
         var configuration = ChildProcess.Configuration(executable: "/bin/sh", arguments: ["-c", script])
         configuration.standardInput = .pipe
         configuration.standardOutput = .pipe
@@ -81,7 +83,8 @@ import Testing
 
     @Test("limits, niceness, working directory and environment reach the child")
     func settings() throws {
-        let child = try shell("ulimit -v; ulimit -t; ulimit -f; ulimit -n; nice; pwd; echo $GREETING; echo ${HOME:-none}") {
+        let limits = "ulimit -v; ulimit -t; ulimit -f; ulimit -n"
+        let child = try shell("\(limits); nice; pwd; echo $GREETING; echo ${HOME:-none}") {
             $0.limits = ChildProcess.Limits(
                 addressSpaceBytes: 512 << 20, cpuSeconds: 7, fileSizeBytes: 1 << 20, openFiles: 50)
             $0.niceness = 5

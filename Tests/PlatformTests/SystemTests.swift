@@ -69,7 +69,8 @@ import Testing
             Issue.record("a missing file was read")
         } catch let error as SystemError {
             #expect(error.errno == ENOENT)
-            #expect(error.description == "cannot open /no/such/file: No such file or directory (errno 2) (check that the path exists)")
+            let reason = "No such file or directory (errno 2)"
+            #expect(error.description == "cannot open /no/such/file: \(reason) (check that the path exists)")
         }
         #expect(SystemError(operation: "write", path: "/x", errno: ENOSPC).isFull)
     }
@@ -127,7 +128,9 @@ import Testing
     @Test("a thread's body has run when join returns")
     func join() {
         let done = Atomic(0)
-        let threads = (0..<10).map { _ in WorkerThread(name: "a-name-longer-than-15") { done.add(1, ordering: .relaxed) } }
+        let threads = (0..<10).map { _ in
+            WorkerThread(name: "a-name-longer-than-15") { done.add(1, ordering: .relaxed) }
+        }
         for thread in threads { thread.join() }
         #expect(done.load(ordering: .relaxed) == 10)
         threads[0].join()

@@ -55,7 +55,7 @@ import Testing
     }
 
     private func check(_ fixture: LogFixture, acknowledged notes: String, release: Bool) throws {
-        let last = try FileSystem.read(notes).suffix(8).enumerated().reduce(Int64(0)) { $0 | Int64($1.element) << ($1.offset * 8) }
+        let last = try FileSystem.read(notes).suffix(8).reversed().reduce(Int64(0)) { $0 << 8 | Int64($1) }
         try fixture.withLog { log throws in
             let entries = try log.readAll()
             #expect(log.nextPosition > last)
@@ -82,8 +82,9 @@ import Testing
                 default: _ = try log.appendNumbered(Int.random(in: 1...60, using: &random))
                 }
                 let (first, next) = (log.firstPosition, log.nextPosition)
-                // Checkpoints and preparations go on meanwhile: a file copied in the middle of one is torn, which only a power
-                // cut could do; so wait for them in two of three rounds and take it as it comes in the third.
+                // Checkpoints and preparations go on meanwhile: a file copied in the middle of one is torn, which
+                // only a power cut could do; so wait for them in two of three rounds and take it as it comes in the
+                // third.
                 if round % 3 != 0 { #expect(log.waitForHousekeeping(timeoutSeconds: 20)) }
                 if round % 3 == 0 { continue }
                 let image = try fixture.copy(to: "image\(round)")

@@ -8,7 +8,8 @@ import Testing
 @Suite struct Damage {
     let fixture = try? LogFixture(inMemory: true)
 
-    /// A directory with one sealed, one checkpointed and one crash-left segment of 40 entries each, as a crash leaves it.
+    /// A directory with one sealed, one checkpointed and one crash-left segment of 40 entries each, as a crash leaves
+    /// it.
     private func makeImage(_ fixture: LogFixture) throws -> String {
         let log = try fixture.open(segmentBytes: 4 << 20)
         defer { log.close() }
@@ -105,7 +106,8 @@ import Testing
                 if let bytes {
                     try LogFixture.write(directory + "/" + file, bytes)
                 } else {
-                    // A segment of which nothing is left looks like a released one: its owner's accounts tell them apart.
+                    // A segment of which nothing is left looks like a released one: its owner's accounts tell them
+                    // apart.
                     if !FileSystem.exists(directory + "/" + file + "-wal") && file.hasSuffix(".segment") { continue }
                     try FileSystem.remove(directory + "/" + file)
                 }

@@ -26,14 +26,17 @@ private final class SmallDisk {
     func fill() throws {
         for size in [1 << 20, 1 << 16, 4_096] {
             var number = 0
-            while (try? FileSystem.writeDurably(path + "/filler\(size).\(number)", [UInt8](repeating: 1, count: size))) != nil {
+            let bytes = [UInt8](repeating: 1, count: size)
+            while (try? FileSystem.writeDurably(path + "/filler\(size).\(number)", bytes)) != nil {
                 number += 1
             }
         }
     }
 
     func empty() throws {
-        for name in try FileSystem.list(path) where name.hasPrefix("filler") { try FileSystem.remove(path + "/" + name) }
+        for name in try FileSystem.list(path) where name.hasPrefix("filler") {
+            try FileSystem.remove(path + "/" + name)
+        }
     }
 }
 

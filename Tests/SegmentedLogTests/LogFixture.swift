@@ -1,4 +1,5 @@
-// What the log's tests share: a directory that goes away, entries whose bytes follow from their position, incidents kept.
+// What the log's tests share: a directory that goes away, entries whose bytes follow from their position, incidents
+// kept.
 
 import Glibc
 import Synchronization

@@ -84,7 +84,8 @@ static int become_program(const struct columba_spawn_request *request, const int
         errno = 0;
         if (nice(request->niceness) == -1 && errno != 0) return COLUMBA_SPAWN_LIMITS;
     }
-    // All zero: default handler, no flags, no mask. The kernel's call, as the library's refuses the two signals it uses.
+    // All zero: default handler, no flags, no mask. The kernel's call, as the library's refuses the two signals it
+    // uses.
     const unsigned long standard[4] = {0, 0, 0, 0};
     const size_t mask_bytes = 8;
     for (int number = 1; number < NSIG; number++)

@@ -32,7 +32,8 @@ package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        "SQLite cannot \(operation) \(path): \(message) (\(extendedCode)" + (systemErrno == 0 ? ")" : ", errno \(systemErrno))")
+        let system = systemErrno == 0 ? "" : ", errno \(systemErrno)"
+        return "SQLite cannot \(operation) \(path): \(message) (\(extendedCode)\(system))"
     }
 
     /// The disk or the quota is full: may pass once space is freed.
@@ -138,7 +139,8 @@ package final class Database {
         guard effective == expected ?? value else {
             throw SQLiteError(
                 code: SQLITE_ERROR, extendedCode: SQLITE_ERROR,
-                message: "PRAGMA \(name) is \(effective), not \(expected ?? value)", operation: "set \(name)", path: path)
+                message: "PRAGMA \(name) is \(effective), not \(expected ?? value)", operation: "set \(name)",
+                path: path)
         }
     }
 

@@ -81,9 +81,11 @@ struct Housekeeping: Sendable {
             if let reason = DamagedSegment.reason(of: error) {
                 state.update { $0.wantRepair(name, reason: reason) }
             } else {
-                // Everything is still in the WAL and readable; this connection is not used again.
-                state.withLock { $0.postpone(name) }
-                report(.postponed, name, "its checkpoint failed: \(SegmentedLogError.classify(error).detail)")
+                // Everything is still in the WAL and readable; this connection is not used again. After a failed flush
+                // nothing is tried again before the next opening (F35).
+                let failure = SegmentedLogError.classify(error, in: directory)
+                if failure.code != .fatal { state.withLock { $0.postpone(name) } }
+                report(.postponed, name, "its checkpoint failed: \(failure.detail)")
             }
             return
         }

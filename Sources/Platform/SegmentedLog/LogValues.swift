@@ -23,7 +23,8 @@ extension SegmentedLog {
             precondition(segmentBytes >= 64 << 10, "a segment of \(segmentBytes) bytes would hold next to nothing")
             precondition(firstPosition >= 1, "positions count from 1, not \(firstPosition)")
             precondition(
-                [4_096, 8_192, 16_384, 32_768].contains(pageBytes), "SQLite has no page size of \(pageBytes) bytes here")
+                [4_096, 8_192, 16_384, 32_768].contains(pageBytes),
+                "a page size of \(pageBytes) bytes is not supported")
             self.segmentBytes = segmentBytes
             self.firstPosition = firstPosition
             self.readOnly = readOnly

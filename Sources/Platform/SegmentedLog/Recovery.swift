@@ -1,5 +1,5 @@
-// What happens when a log is opened: unfinished work of the last process is completed or undone, every segment is looked
-// at (its ends, never all its entries), damaged ones are salvaged.
+// What happens when a log is opened: unfinished work of the last process is completed or undone, every segment is
+// looked at (its ends, never all its entries), damaged ones are salvaged.
 
 import SQLite
 import System
@@ -69,7 +69,8 @@ struct Recovery {
         return result
     }
 
-    /// The newest segment is damaged or unreadable and may have held entries behind those that are known: their positions stay unused.
+    /// The newest segment is damaged or unreadable and may have held entries behind those that are known: their
+    /// positions stay unused.
     private func skipPositions(_ result: inout RecoveredLog, _ name: SegmentName, _ facts: SegmentFacts?) {
         let round: Int64 = 1_000_000
         let smallestEntryBytes = 16

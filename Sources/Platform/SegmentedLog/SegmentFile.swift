@@ -11,8 +11,8 @@
 //   quarantine/             the files of damaged segments
 //   reserve                 1 MiB that is given up when a log on a full disk cannot be opened without it
 //
-// The SQLite files must not be opened and closed by other means while a connection has them open: closing any descriptor
-// of a file drops all POSIX locks of this process on it. The WAL carries no locks and may be read.
+// The SQLite files must not be opened and closed by other means while a connection has them open: closing any
+// descriptor of a file drops all POSIX locks of this process on it. The WAL carries no locks and may be read.
 
 import SQLite
 import System
@@ -173,8 +173,8 @@ enum SegmentFile {
         try database.setPragma("cache_size", "-4096")
     }
 
-    /// Opens a segment while no other connection of this process exists. Unlike a reader it may write: SQLite undoes a change
-    /// of journal mode a crash has interrupted.
+    /// Opens a segment while no other connection of this process exists. Unlike a reader it may write: SQLite undoes
+    /// a change of journal mode a crash has interrupted.
     static func openForRecovery(_ name: SegmentName, in directory: String) throws -> Database {
         let database = try Database(path: name.path(in: directory), mode: .readWrite)
         try database.disableCheckpointOnClose()
