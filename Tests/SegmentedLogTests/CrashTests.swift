@@ -67,6 +67,29 @@ import Testing
         #expect(fixture.damage.isEmpty, "a crash is not damage: \(fixture.damage)")
     }
 
+    @Test(
+        "after a failed flush nothing is acknowledged any more, and all that was acknowledged is there",
+        .enabled(if: FileSystem.isExecutable("/usr/bin/strace"), "needs strace to make fdatasync fail"))
+    func failedFlush() throws {
+        let fixture = try #require(fixture)
+        var configuration = ChildProcess.Configuration(
+            executable: "/usr/bin/strace",
+            arguments: [
+                "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=40+",
+                Environment.executablePath, "--testing-library", "swift-testing", "--filter", "CrashChild",
+            ])
+        configuration.environment = Environment.variables.merging(
+            ["COLUMBA_LOG_CHILD": fixture.directory], uniquingKeysWith: { $1 })
+        configuration.standardOutput = .pipe
+        configuration.standardError = .pipe
+        let result = try ChildProcess(configuration).converse(timeoutSeconds: 60, maxOutputBytes: 1 << 20)
+        let text = String(decoding: result.output + result.error, as: UTF8.self)
+        // Where tracing is not allowed nothing was tested.
+        guard text.contains("Caught error") else { return }
+        #expect(text.contains("fatal: SQLite cannot COMMIT"), "\(text)")
+        try check(fixture, acknowledged: fixture.directory + ".acknowledged", release: false)
+    }
+
     @Test("a copy of the files taken between any two operations opens with all acknowledged entries")
     func crashImages() throws {
         let fixture = try #require(fixture)

@@ -29,7 +29,8 @@
 //   S1 A segment has at most one connection that writes or checkpoints; the next one, if any, is opened after the first
 //      is closed (SQLite's WAL-reset bug).
 //   S2 A WAL has one generation, and no append follows a failed one in it (only the note made when sealing may). So a
-//      whole commit behind what SQLite replays is lost data (an incident), and anything else there a torn tail (normal).
+//      whole commit behind what SQLite replays is lost data (an incident), and anything else there a torn tail
+//      (normal).
 //   S3 Readers see committed, fsynced entries only: SQLite publishes a transaction after its fsync, and reads stop at
 //      the last acknowledged position besides.
 //   S4 Numbers in file names ascend and are not above the segment's first position.
