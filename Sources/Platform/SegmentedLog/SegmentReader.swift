@@ -53,9 +53,9 @@ final class SegmentReader: @unchecked Sendable {
                 + " WHERE position >= ?1 AND position <= ?2 ORDER BY position")
     }
 
-    /// Appends to `entries` what the segment holds from `position` on, up to the limits. Every entry's checksum is verified, and
-    /// that none is missing: throws `DamagedSegment` at the first that is not as it was written. The entries
-    /// before it are in `entries` then.
+    /// Appends to `entries` what the segment holds from `position` on, up to the limits. Every entry's checksum is
+    /// verified, and that none is missing: throws `DamagedSegment` at the first that is not as it was written. The
+    /// entries before it are in `entries` then.
     func read(_ facts: SegmentFacts, from position: Int64, limits: ReadLimits, into entries: inout [LogEntry]) throws {
         let through = min(limits.through, facts.last)
         guard var expected = facts.expected(from: position), expected <= through else { return }
