@@ -51,7 +51,8 @@ package final class CentralService: Sendable {
             hmacKey: try PseudonymKey.load(vault: vaultDirectory))
         settings.partitions = configuration.archive.partitions
         let archiver = try Archiver(settings, time: time)
-        stream = try EmbeddedStream(directory: "\(data)/stream", log: log.component("stream"))
+        stream = try EmbeddedStream(
+            directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
         // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life (I4).
         let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })

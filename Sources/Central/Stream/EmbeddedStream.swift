@@ -78,9 +78,15 @@ package final class EmbeddedStream: Sendable {
     private let log: SegmentedLog
     private let queue: Monitor<Queue>
 
-    package init(directory: String, log: Log) throws {
+    /// - Parameter archivedThrough: the position of the archive's last commit. New batches come after it even where every
+    ///   older segment is gone: a position is never used twice.
+    package init(directory: String, archivedThrough: Int64, log: Log) throws {
         try FileSystem.makeDirectories(directory)
-        self.log = try SegmentedLog(directory: directory, configuration: .init(segmentBytes: 128 << 20)) { incident in
+        let configuration = SegmentedLog.Configuration(
+            segmentBytes: 128 << 20, firstPosition: max(0, archivedThrough) + 1)
+        self.log = try SegmentedLog(directory: directory, configuration: configuration) { incident in
+            // A transaction cut off by a crash was never acknowledged.
+            if incident.kind == .incompleteTail { return log.info("stream_tail_cut", ["path": .string(incident.path)]) }
             log.error("stream_incident", ["incident": .string("\(incident)")])
         }
         var queue = Queue()

@@ -71,7 +71,11 @@ package final class BufferStore: Sendable {
     }
 
     private static func reporter(_ log: Log, epoch: String) -> @Sendable (LogIncident) -> Void {
-        { incident in log.error("buffer_incident", ["epoch": .string(epoch), "incident": .string("\(incident)")]) }
+        { incident in
+            let values: KeyValuePairs<String, LogValue> = ["epoch": .string(epoch), "incident": .string("\(incident)")]
+            // A transaction cut off by a crash was never acknowledged: nothing is lost.
+            if incident.kind == .incompleteTail { log.info("buffer_tail_cut", values) } else { log.error("buffer_incident", values) }
+        }
     }
 
     /// Oldest first; the current one last.

@@ -45,6 +45,19 @@ package struct SegmentSummary: Hashable, Sendable {
     package var sealed: Bool
     package var firstTimeMicroseconds: Int64
     package var lastTimeMicroseconds: Int64
+
+    package init(
+        firstPosition: Int64, lastPosition: Int64, entries: Int, bytes: Int, sealed: Bool, firstTimeMicroseconds: Int64,
+        lastTimeMicroseconds: Int64
+    ) {
+        self.firstPosition = firstPosition
+        self.lastPosition = lastPosition
+        self.entries = entries
+        self.bytes = bytes
+        self.sealed = sealed
+        self.firstTimeMicroseconds = firstTimeMicroseconds
+        self.lastTimeMicroseconds = lastTimeMicroseconds
+    }
 }
 
 /// Something went wrong with stored data or with background work; the log goes on.
