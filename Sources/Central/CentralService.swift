@@ -42,11 +42,13 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let lake = try LocalObjectStore(directory: configuration.lake)
-        let vault = try LocalObjectStore(directory: configuration.vault)
+        let lakeDirectory = try Self.directory(configuration.lake)
+        let vaultDirectory = try Self.directory(configuration.vault)
+        let lake = try LocalObjectStore(directory: lakeDirectory)
         var settings = ArchiverConfiguration(
-            lake: lake, vault: vault, scratchDirectory: "\(configuration.lake)/_columba/scratch", duckDB: duckDB,
-            hmacKey: try PseudonymKey.load(vault: configuration.vault))
+            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
+            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
+            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
         settings.partitions = configuration.archive.partitions
         let archiver = try Archiver(settings, time: time)
         stream = try EmbeddedStream(directory: "\(data)/stream", log: log.component("stream"))
@@ -69,7 +71,7 @@ package final class CentralService: Sendable {
         let (stream, loop) = (stream, loop)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream, loop: loop)
-        var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: "\(data)/queries")
+        var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries")
         limits.memoryBytes = configuration.query.memoryBytes
         limits.threads = configuration.query.threads
         limits.timeoutSeconds = configuration.query.timeoutSeconds
@@ -97,6 +99,12 @@ package final class CentralService: Sendable {
                 "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archiver.statistics.version),
                 "reports": .int(archiver.statistics.reports), "waiting_batches": .int(stream.batches(after: 0)),
             ])
+    }
+
+    /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
+    private static func directory(_ path: String) throws -> String {
+        try FileSystem.makeDirectories(path)
+        return FileSystem.canonicalPath(path) ?? path
     }
 
     /// The relays' port.

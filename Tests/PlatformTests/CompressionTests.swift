@@ -4,7 +4,8 @@ import Testing
 
 @Suite("Compression")
 struct CompressionTests {
-    static let text = Array(String(repeating: #"{"drone_id":"pw-000123","location":{"lat":48.8566,"lon":2.3522}}"# + "\n", count: 500).utf8)
+    static let text = Array(
+        String(repeating: #"{"drone_id":"pw-000123","location":{"lat":48.8566,"lon":2.3522}}"# + "\n", count: 500).utf8)
 
     private static func code(_ body: () throws -> [UInt8]) -> CompressionError.Code? {
         do {
@@ -40,7 +41,10 @@ struct CompressionTests {
     @Test("zstd gives back what it took, at any level and size")
     func zstdRoundTrip() throws {
         let compressor = try ZstdCompressor()
-        for bytes in [[], [1], Self.text, [UInt8](repeating: 0, count: 100), (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 7) }] {
+        for bytes in [
+            [], [1], Self.text, [UInt8](repeating: 0, count: 100),
+            (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 7) }
+        ] {
             for level: Int32 in [1, 3, 19] {
                 let compressed = try Zstd.compress(bytes, level: level)
                 #expect(try Zstd.decompress(compressed, maxBytes: 1 << 24, maxRatio: 10_000) == bytes)
@@ -88,7 +92,9 @@ struct CompressionTests {
             Self.code { try Zstd.decompress(bytes, maxBytes: 1 << 24, maxRatio: 1_000_000) }
         }
         #expect(read([]) == .corrupt && read([1, 2, 3]) == .corrupt && read(Self.text) == .corrupt)
-        for count in stride(from: 1, to: compressed.count, by: 3) { #expect(read(Array(compressed.prefix(count))) == .corrupt) }
+        for count in stride(from: 1, to: compressed.count, by: 3) {
+            #expect(read(Array(compressed.prefix(count))) == .corrupt)
+        }
         #expect(read(compressed + [0]) == .trailingBytes && read(compressed + compressed) == .trailingBytes)
         var random = SystemRandomNumberGenerator()
         for _ in 0..<2000 {
@@ -110,7 +116,8 @@ struct CompressionTests {
             #expect(try Gzip.decompress(compressed, maxBytes: max(bytes.count, 1), maxRatio: 1000) == bytes)
         }
         let compressed = try Self.gzip(Self.text)
-        #expect(Self.code { try Gzip.decompress(compressed, maxBytes: Self.text.count - 1, maxRatio: 1000) } == .tooLarge)
+        #expect(
+            Self.code { try Gzip.decompress(compressed, maxBytes: Self.text.count - 1, maxRatio: 1000) } == .tooLarge)
         let bomb = try Self.gzip([UInt8](repeating: 0, count: 10_000_000))
         #expect(Self.code { try Gzip.decompress(bomb, maxBytes: 1 << 24, maxRatio: 100) } == .ratio)
         #expect(Self.code { try Gzip.decompress(bomb, maxBytes: 1 << 20, maxRatio: 2000) } == .tooLarge)

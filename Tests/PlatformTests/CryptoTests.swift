@@ -12,7 +12,7 @@ struct CryptoTests {
             (
                 "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
                 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
-            ),
+            )
         ])
     func sha256(text: String, hex: String) {
         #expect(SHA256.hash(text).hex == hex)
@@ -56,7 +56,9 @@ struct CryptoTests {
             code(Array("Jefe".utf8), Array("what do ya want for nothing?".utf8))
                 == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
         #expect(
-            code([UInt8](repeating: 0xaa, count: 131), Array("Test Using Larger Than Block-Size Key - Hash Key First".utf8))
+            code(
+                [UInt8](repeating: 0xaa, count: 131),
+                Array("Test Using Larger Than Block-Size Key - Hash Key First".utf8))
                 == "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
         let key = HMACSHA256(key: [1])
         let message = Array("m".utf8)
@@ -88,13 +90,18 @@ struct CryptoTests {
     func encodings() {
         #expect(Hex.encode([0, 0x0f, 0xff]) == "000fff" && Hex.decode("000FfF") == [0, 15, 255])
         #expect(Hex.decode("0") == nil && Hex.decode("0g") == nil && Hex.decode("") == [])
-        let published = ["": "", "f": "Zg==", "fo": "Zm8=", "foo": "Zm9v", "foob": "Zm9vYg==", "fooba": "Zm9vYmE=", "foobar": "Zm9vYmFy"]
+        let published = [
+            "": "", "f": "Zg==", "fo": "Zm8=", "foo": "Zm9v", "foob": "Zm9vYg==", "fooba": "Zm9vYmE=",
+            "foobar": "Zm9vYmFy"
+        ]
         for (text, code) in published { #expect(Base64.encode(Array(text.utf8)) == code) }
     }
 
     @Test("constant-time comparison compares")
     func constantTime() {
         #expect(ConstantTime.equal("", "") && ConstantTime.equal("token", "token"))
-        #expect(!ConstantTime.equal("token", "tokem") && !ConstantTime.equal("token", "toke") && !ConstantTime.equal("", "t"))
+        #expect(
+            !ConstantTime.equal("token", "tokem") && !ConstantTime.equal("token", "toke")
+                && !ConstantTime.equal("", "t"))
     }
 }

@@ -18,7 +18,8 @@ struct BatchTests {
         batch.append(n: 5004, receivedAt: Self.time, kind: .alertState, body: Array("{\n\"a\":\"\\n\"\r\n}".utf8))
         #expect(
             String(decoding: batch.bytes, as: UTF8.self)
-                == #"{"n":5001,"received_at":"2026-11-20T05:00:00.123Z","kind":"report","body":{"drone_id" : "a"}}"# + "\n"
+                == #"{"n":5001,"received_at":"2026-11-20T05:00:00.123Z","kind":"report","body":{"drone_id" : "a"}}"#
+                + "\n"
                 + #"{"n":5003,"received_at":"2026-11-20T05:00:00.123Z","kind":"report","boot":"relay.n.0","seq":5003,"#
                 + #""body":{}}"# + "\n"
                 + #"{"n":5004,"received_at":"2026-11-20T05:00:00.123Z","kind":"alert_state","#
@@ -33,18 +34,21 @@ struct BatchTests {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SeededGenerator(seed: seed)
         let pieces = [
-            "{\"a\":1,", "\n", "\r\n", "\t", " ", "\"x\\\"\\n\\u0041\":", "\"\",", "[1,{}],", "\u{7f}\u{2028}é🕊", "\r", "\\\\", "]", "}",
+            "{\"a\":1,", "\n", "\r\n", "\t", " ", "\"x\\\"\\n\\u0041\":", "\"\",", "[1,{}],", "\u{7f}\u{2028}é🕊", "\r",
+            "\\\\", "]", "}"
         ]
         var batch = BatchEncoder()
         var bodies: [(n: Int64, kind: RecordKind, body: [UInt8])] = []
         for n in 1...500 {
-            let core = (0..<Int.random(in: 0...8, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }
+            let core = (0..<Int.random(in: 0...8, using: &random)).map { _ in pieces.randomElement(using: &random) ?? ""
+            }
             // A balanced body: the text itself need not mean anything, strings keep brackets from counting.
             let text = JSONString(core.joined())
             let separator = ["", " ", "\n", "\r\n"].randomElement(using: &random) ?? ""
             let body = Array("{\(separator)\"k\":\(separator)\(text)}".utf8)
             let kind = RecordKind.allCases.randomElement(using: &random) ?? .report
-            let assigned = Bool.random(using: &random) ? BatchEncoder.AssignedIdentity(boot: "relay.n.x", seq: Int64(n)) : nil
+            let assigned =
+                Bool.random(using: &random) ? BatchEncoder.AssignedIdentity(boot: "relay.n.x", seq: Int64(n)) : nil
             batch.append(n: Int64(n * 2), receivedAt: Self.time, kind: kind, body: body, assigned: assigned)
             bodies.append((Int64(n * 2), kind, body))
         }
@@ -106,12 +110,14 @@ struct BatchTests {
         #expect(BatchName(path: largest.path) == largest)
         let base = "/v1/relays/north-3/epochs/\(Self.epoch)/batches/"
         for bad in [
-            base, base + "1", base + "1-", base + "-1", base + "0-1", base + "2-1", base + "01-2", base + "1-02", base + "+1-2",
-            base + "1-+2", base + "1--2", base + "1-2-3", base + "1-2/", base + "1-2?x", base + " 1-2", base + "1-9223372036854775808",
+            base, base + "1", base + "1-", base + "-1", base + "0-1", base + "2-1", base + "01-2", base + "1-02",
+            base + "+1-2",
+            base + "1-+2", base + "1--2", base + "1-2-3", base + "1-2/", base + "1-2?x", base + " 1-2",
+            base + "1-9223372036854775808",
             base + "１-2", base.dropFirst() + "1-2", "/" + base + "1-2",
             "/v1/relays/../epochs/\(Self.epoch)/batches/1-2", "/v1/relays//epochs/\(Self.epoch)/batches/1-2",
             "/v1/relays/a b/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/ABC/batches/1-2",
-            "/v2/relays/n/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/\(Self.epoch)/acks",
+            "/v2/relays/n/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/\(Self.epoch)/acks"
         ] {
             #expect(BatchName(path: String(bad)) == nil, "\(bad)")
         }
@@ -123,7 +129,8 @@ struct BatchTests {
         #expect(path == "/v1/relays/north-3/epochs/\(Self.epoch)/acks")
         let parsed = BatchName.parseAcknowledgementsPath(path)
         #expect(parsed?.relayID == "north-3" && parsed?.epoch == Self.epoch)
-        for bad in [path + "/", path + "x", "/v1/relays/./epochs/\(Self.epoch)/acks", "/v1/relays/n/epochs/x/acks", ""] {
+        for bad in [path + "/", path + "x", "/v1/relays/./epochs/\(Self.epoch)/acks", "/v1/relays/n/epochs/x/acks", ""]
+        {
             #expect(BatchName.parseAcknowledgementsPath(bad) == nil)
         }
     }

@@ -12,7 +12,8 @@ struct IdentityTrackerTests {
         var seen: Set<ReportIdentity> = []
         for _ in 0..<10_000 {
             let identity = ReportIdentity(
-                droneID: "pw-\(Int.random(in: 0...5, using: &random))", boot: "b\(Int.random(in: 0...2, using: &random))",
+                droneID: "pw-\(Int.random(in: 0...5, using: &random))",
+                boot: "b\(Int.random(in: 0...2, using: &random))",
                 seq: .random(in: 1...200, using: &random))
             let isNew = seen.insert(identity).inserted
             let answer = tracker.insert(identity)

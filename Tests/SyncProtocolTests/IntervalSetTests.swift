@@ -67,7 +67,8 @@ struct IntervalSetTests {
             var plain: Set<Int64> = []
             for _ in 0..<60 {
                 let lower = Int64.random(in: -40...40, using: &random)
-                let range = lower...(lower + Int64.random(in: 0...(Bool.random(using: &random) ? 1 : 12), using: &random))
+                let range =
+                    lower...(lower + Int64.random(in: 0...(Bool.random(using: &random) ? 1 : 12), using: &random))
                 switch Int.random(in: 0..<8, using: &random) {
                 case 0...2:
                     let isNew = plain.insert(lower).inserted
@@ -113,7 +114,9 @@ struct IntervalSetTests {
         #expect(set.end(ofRunFrom: range.lowerBound) == end, "seed \(seed)")
         // The form: ascending, with at least one number between neighbours; equal sets are equal values.
         let ranges = set.ranges
-        for (left, right) in zip(ranges, ranges.dropFirst()) { #expect(left.upperBound + 1 < right.lowerBound, "seed \(seed)") }
+        for (left, right) in zip(ranges, ranges.dropFirst()) {
+            #expect(left.upperBound + 1 < right.lowerBound, "seed \(seed)")
+        }
         #expect(IntervalSet(ranges.reversed()) == set, "seed \(seed)")
     }
 
@@ -141,7 +144,8 @@ struct IntervalSetTests {
             #expect(answer == isNew, "seed \(seed)")
             #expect(sets.contains(value, for: key))
         }
-        #expect(sets.keyCount == plain.count && sets.valueCount == plain.values.reduce(0) { $0 + $1.count }, "seed \(seed)")
+        #expect(
+            sets.keyCount == plain.count && sets.valueCount == plain.values.reduce(0) { $0 + $1.count }, "seed \(seed)")
         for (key, values) in plain { #expect(Self.values(sets[key]) == values, "seed \(seed)") }
         var other = KeyedIntervalSets<String>()
         other.insert(1...1000, for: "k0")

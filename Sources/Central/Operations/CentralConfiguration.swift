@@ -42,7 +42,7 @@ extension CentralConfiguration {
     /// Reads central.json5. Relative folders are taken from the configuration file's folder.
     package static func load(path: String, environment: [String: String]) throws -> CentralConfiguration {
         let node = try ConfigurationNode.parse(json5: try FileSystem.read(path))
-        return try parse(node, environment: environment, relativeTo: FileSystem.parent(of: path))
+        return try parse(node, environment: environment, relativeTo: try FileSystem.folder(of: path))
     }
 
     package static func parse(

@@ -49,8 +49,7 @@ extension RelayConfiguration {
         path: String, environment: [String: String]
     ) throws -> RelayConfiguration {
         let node = try ConfigurationNode.parse(json5: try FileSystem.read(path))
-        let directory = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : "."
-        return try parse(node, environment: environment, relativeTo: directory)
+        return try parse(node, environment: environment, relativeTo: try FileSystem.folder(of: path))
     }
 
     /// The rules in force; none where no file is named.

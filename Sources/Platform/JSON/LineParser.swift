@@ -1,5 +1,5 @@
-// Reads a line of the sync protocol (contract §4). The body comes out as the exact bytes the drone sent and is not judged here:
-// a line whose body is broken still has a number to refuse it by.
+// Reads a line of the sync protocol (contract §4). The body comes out as the exact bytes the drone sent and is not
+// judged here: a line whose body is broken still has a number to refuse it by.
 
 import CJSON
 package import Models
