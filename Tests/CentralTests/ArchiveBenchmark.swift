@@ -1,4 +1,5 @@
-// How fast reports become Parquet, and how small. Runs only when asked: COLUMBA_ARCHIVE_BENCHMARK=<file for the results>.
+// How fast reports become Parquet, and how small. Runs only when asked: COLUMBA_ARCHIVE_BENCHMARK=<file for the
+// results>.
 //
 //   COLUMBA_ARCHIVE_BENCHMARK=/tmp/archive.txt swift test -c release --filter ArchiveBenchmark
 
@@ -49,7 +50,8 @@ import Testing
     }
 }
 
-/// Reports of about 1.4 KB: 8 citizens of 20,000 people, 40 words of 8,000 with Zipf's frequencies, some telemetry, one medium.
+/// Reports of about 1.4 KB: 8 citizens of 20,000 people, 40 words of 8,000 with Zipf's frequencies, some telemetry, one
+/// medium.
 struct BenchmarkCorpus {
     private var random: SeededGenerator
     private let names: [String]
@@ -62,7 +64,9 @@ struct BenchmarkCorpus {
             String(decoding: (0..<count).map { _ in UInt8.random(in: 97...122, using: &random) }, as: UTF8.self)
         }
         words = (0..<8000).map { _ in letters(Int.random(in: 3...10, using: &random)) }
-        names = (0..<20_000).map { _ in letters(Int.random(in: 4...8, using: &random)).capitalized + " " + letters(8).capitalized }
+        names = (0..<20_000).map { _ in
+            letters(Int.random(in: 4...8, using: &random)).capitalized + " " + letters(8).capitalized
+        }
         self.random = random
     }
 
@@ -86,7 +90,8 @@ struct BenchmarkCorpus {
         let citizens = (0..<8).map { _ in
             let name = names[Int.random(in: 0..<names.count, using: &random)]
             let score = Double(Int.random(in: 0..<1000, using: &random)) / 10
-            return #"{"name":"\#(name)","peacescore":\#(score),"confidence":0.\#(Int.random(in: 10..<99, using: &random))}"#
+            return
+                #"{"name":"\#(name)","peacescore":\#(score),"confidence":0.\#(Int.random(in: 10..<99, using: &random))}"#
         }.joined(separator: ",")
         let words = (0..<40).map { _ in "\"\(word())\"" }.joined(separator: ",")
         let latitude = 48 + Double(Int.random(in: 0..<1_000_000, using: &random)) / 1e6

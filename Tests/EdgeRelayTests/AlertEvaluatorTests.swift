@@ -17,7 +17,9 @@ struct AlertEvaluatorTests {
         let parser = ReportParser()
         var now: UInt64 = 1_000_000_000
         return try bodies.map { body in
-            let text = Array(#"{"drone_id":"d","boot":"b","seq":\#(body.seq),"location":{"lat":48.85,"lon":2.35}\#(body.members)}"#.utf8)
+            let text = Array(
+                #"{"drone_id":"d","boot":"b","seq":\#(body.seq),"location":{"lat":48.85,"lon":2.35}\#(body.members)}"#
+                    .utf8)
             return try text.withUnsafeBytes { bytes in
                 let report = try parser.parse(bytes)
                 let identity = try #require(report.identity)

@@ -129,7 +129,9 @@ struct ForwarderStateMachineTests {
         #expect(machine.nextOrder(at: 1) == .wait(until: 1 + 30 * Self.second))
     }
 
-    @Test("a batch that is too large is split; a single record that is refused again and again is set aside, not the rest")
+    @Test(
+        "a batch that is too large is split; a single record that is refused again and again is set aside, not the rest"
+    )
     func poison() throws {
         var machine = machine(through: 8)
         var now: UInt64 = 1

@@ -17,7 +17,8 @@ struct RelayConfigurationTests {
     @Test("relative folders are taken from the file's own folder")
     func folders() throws {
         let configuration = try parse(#"rules: "rules.json5""#)
-        #expect(configuration.dataDirectory == "/etc/columba/data" && configuration.rulesPath == "/etc/columba/rules.json5")
+        #expect(
+            configuration.dataDirectory == "/etc/columba/data" && configuration.rulesPath == "/etc/columba/rules.json5")
     }
 
     @Test("an environment variable overrides the file")
@@ -25,7 +26,8 @@ struct RelayConfigurationTests {
         let configuration = try parse(
             "buffer: {hold_hours: 1}",
             environment: [
-                "COLUMBA_BUFFER_HOLD_HOURS": "2.5", "COLUMBA_LISTEN": "127.0.0.1:9", "COLUMBA_CENTRAL": "http://a,http://b/",
+                "COLUMBA_BUFFER_HOLD_HOURS": "2.5", "COLUMBA_LISTEN": "127.0.0.1:9",
+                "COLUMBA_CENTRAL": "http://a,http://b/",
             ])
         #expect(configuration.buffer.holdHours == 2.5 && configuration.listen.port == 9)
         #expect(configuration.central == ["http://a", "http://b"])
@@ -34,7 +36,8 @@ struct RelayConfigurationTests {
     @Test(
         "what cannot work is refused by name",
         arguments: [
-            ("bufer: {}", "bufer"), ("buffer: {max_byte: 1}", "buffer.max_byte"), ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
+            ("bufer: {}", "bufer"), ("buffer: {max_byte: 1}", "buffer.max_byte"),
+            ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
             ("buffer: {segment_bytes: 1000000000, max_bytes: 2000000000}", "buffer.segment_bytes"),
             (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
             ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls"),
@@ -51,7 +54,8 @@ struct RelayConfigurationTests {
     func notLoopback(_ address: String) {
         let text = #"{relay_id: "r", listen: "\#(address)", data_dir: "d"}"#
         let error = #expect(throws: ConfigurationError.self) {
-            try RelayConfiguration.parse(ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/")
+            try RelayConfiguration.parse(
+                ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/")
         }
         #expect(error?.key == "listen" && error?.problem.contains("TLS") == true)
     }

@@ -11,7 +11,8 @@ struct RuleFileTests {
         let rules = try RuleFile.parse(json5: Array(Self.contractExample.utf8))
         #expect(rules.version == 3)
         #expect(rules.rules.map(\.name) == ["low-peacescore", "battery", "words", "lost"])
-        #expect(rules.rules[0].condition == .citizen(peacescore: Threshold(below: 20, above: nil), minimumConfidence: nil))
+        #expect(
+            rules.rules[0].condition == .citizen(peacescore: Threshold(below: 20, above: nil), minimumConfidence: nil))
         #expect(rules.rules[1].forReports == 2)
         #expect(rules.rules[3].condition == .silent(seconds: 180))
     }

@@ -1,4 +1,5 @@
-// The whole path with real input: files in, rows out, each once; what the archive is to readers who know nothing of Columba.
+// The whole path with real input: files in, rows out, each once; what the archive is to readers who know nothing of
+// Columba.
 
 import Foundation
 import HTTPClient
@@ -76,7 +77,8 @@ struct EndToEndTests {
         defer { station.end() }
         try station.start()
         let name = "Zyxwvut Canary-\(UInt32.random(in: 0 ... .max))"
-        let report = #"{"drone_id":"c-1","seq":1,"location":{"lat":1,"lon":2},"citizens":[{"name":"\#(name)","peacescore":3}]}"#
+        let report =
+            #"{"drone_id":"c-1","seq":1,"location":{"lat":1,"lon":2},"citizens":[{"name":"\#(name)","peacescore":3}]}"#
         #expect(try Requests.post(station.relay, report).status == 202)
         #expect(station.waitUntilArchived())
         let person = try station.rows("SELECT citizens[1].person_id AS p FROM reports")[0]["p"] as? String

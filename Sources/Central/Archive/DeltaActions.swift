@@ -1,5 +1,5 @@
-// The lines of a Delta Lake commit file, as far as Columba writes and reads them (Delta transaction log protocol, reader
-// version 1, writer version 2). Unknown actions and unknown members are skipped, as the protocol asks.
+// The lines of a Delta Lake commit file, as far as Columba writes and reads them (Delta transaction log protocol,
+// reader version 1, writer version 2). Unknown actions and unknown members are skipped, as the protocol asks.
 
 import FoundationEssentials
 

@@ -1,8 +1,9 @@
 // Turns row files into Parquet files: one DuckDB process for all tables and days of an archive call, one COPY for each.
 //
-// Settings, measured (`docs`): zstd; row groups of 122,880 rows, so that a commit is one or a few groups and `cell` order
-// prunes within the file's pages; dictionaries up to 100,000 values (a third smaller, word search three times faster).
-// Nested columns keep DuckDB's own types; times are TIMESTAMPTZ, which Parquet marks as UTC, as Delta's `timestamp` wants.
+// Settings, measured (`docs`): zstd; row groups of 122,880 rows, so that a commit is one or a few groups and `cell`
+// order prunes within the file's pages; dictionaries up to 100,000 values (a third smaller, word search three times
+// faster). Nested columns keep DuckDB's own types; times are TIMESTAMPTZ, which Parquet marks as UTC, as Delta's
+// `timestamp` wants.
 
 import DuckDB
 import Models

@@ -84,8 +84,9 @@ final class SegmentReader: @unchecked Sendable {
         return try select.withBytes(3) { header in
             try select.withBytes(4) { payload in
                 guard let kind = UInt8(exactly: kind),
-                    stored == EntryChecksum.of(
-                        position: position, timeMicroseconds: time, kind: kind, header: header, payload: payload)
+                    stored
+                        == EntryChecksum.of(
+                            position: position, timeMicroseconds: time, kind: kind, header: header, payload: payload)
                 else { throw DamagedSegment("the checksum of position \(position) is wrong") }
                 return LogEntry(
                     position: position, timeMicroseconds: time, kind: kind, header: [UInt8](header),
