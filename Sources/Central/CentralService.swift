@@ -74,14 +74,10 @@ package final class CentralService: Sendable {
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop)
-        var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries")
-        limits.memoryBytes = configuration.query.memoryBytes
-        limits.threads = configuration.query.threads
-        limits.timeoutSeconds = configuration.query.timeoutSeconds
-        limits.maxRows = configuration.query.maxRows
-        limits.maxConcurrent = configuration.query.maxConcurrent
         let queries = try QueryService(
-            configuration: limits, lake: lake, time: time, relays: { base.now().relays.map(\.row) },
+            configuration: configuration.query.limits(
+                duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
+            relays: { base.now().relays.map(\.row) },
             completeThrough: { base.now().completeThrough })
         let console = AnalystConsole(
             queries: queries,
@@ -178,5 +174,17 @@ enum PseudonymKey {
             throw ConfigurationError(key: "vault", problem: "\(path) is not a key of 64 hexadecimal digits")
         }
         return key
+    }
+}
+
+extension CentralConfiguration.Query {
+    fileprivate func limits(duckDB: DuckDBExecutable, scratchDirectory: String) -> QueryConfiguration {
+        var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: scratchDirectory)
+        limits.memoryBytes = memoryBytes
+        limits.threads = threads
+        limits.timeoutSeconds = timeoutSeconds
+        limits.maxRows = maxRows
+        limits.maxConcurrent = maxConcurrent
+        return limits
     }
 }

@@ -12,27 +12,20 @@ package import System
 import HTTPServer
 import Models
 import SegmentedLog
-import Synchronization
-import SyncProtocol
 
 package final class EdgeRelayService: Sendable {
     package static let version = "0.1.0"
 
-    private let configuration: RelayConfiguration
-    private let time: any TimeSource
+    private let relayID: String
     private let log: Log
-    private let lock: DirectoryLock
-    private let store: BufferStore
-    private let writer: BufferWriter
-    private let forwarder: Forwarder?
-    private let board: DroneBoard
+    private let storage: RelayStorage
     private let alerting: Alerting
-    private let ingest: ReportIngest
-    private let gauge: BufferGauge
-    private let maintenance: Maintenance
-    private let servers: [HTTPServer]
-    private let threads: Mutex<[WorkerThread]>
+    private let forwarder: Forwarder?
+    private let writer: BufferWriter
     private let writerThread: WorkerThread
+    private let servers: [HTTPServer]
+    private let maintenance: Maintenance
+    private let threads: [WorkerThread]
 
     /// Opens the data directory, takes over what an earlier life left, and serves. Returns when reports are accepted.
     /// - Parameter onFatal: called once when the disk can no longer be trusted; the program must end (F35).
@@ -40,90 +33,90 @@ package final class EdgeRelayService: Sendable {
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log,
         onFatal: @escaping @Sendable (String) -> Void
     ) throws {
-        self.configuration = configuration
-        self.time = time
         self.log = log
+        relayID = configuration.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
         let rules = try configuration.loadRules()
 
         // 1. What is on disk.
-        try FileSystem.makeDirectories(configuration.dataDirectory)
-        lock = try DirectoryLock(configuration.dataDirectory)
-        let state = try StateStore.openOrReplace(path: "\(configuration.dataDirectory)/state.db", log: log)
-        store = try BufferStore(
-            directory: "\(configuration.dataDirectory)/buffer", segmentBytes: configuration.buffer.segmentBytes,
-            log: log)
-        let epoch = store.current.epoch
-        let recovered = try Recovery.read(
-            store, relayID: configuration.relayID, state: state, now: startedAt, monotonic: time.monotonicNanoseconds())
+        storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
+        let (store, recovered) = (storage.store, storage.recovered)
 
-        // 2. Alerts: they need nothing of what follows.
+        // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook()
         book.restore(recovered.alerts)
-        let clock = time
         alerting = Alerting(
-            relayID: configuration.relayID, rules: rules, book: book, wallMicroseconds: { clock.wallMicroseconds() })
-        board = DroneBoard(
-            maxDrones: configuration.limits.dronesOnBoard,
-            ratePerSecond: configuration.limits.reportsPerDronePerSecond,
-            burst: configuration.limits.reportBurstPerDrone)
+            relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() })
+        let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
         let wake = MaintenanceWake()
-        if configuration.central.isEmpty {
-            forwarder = nil
-        } else {
-            forwarder = Forwarder(
-                central: configuration.central, relayID: configuration.relayID, store: store,
-                limits: .init(
-                    maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-                archived: recovered.archived, time: time, log: log.component("forwarder"), onArchived: { wake.ring() })
-        }
+        forwarder = Self.forwarder(configuration, storage, time: time, log: log) { wake.ring() }
 
-        // 4. The buffer's writer.
-        gauge = BufferGauge(
+        // 4. The buffer's writer: what it commits, the uplink hears of.
+        let gauge = BufferGauge(
             admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: store,
             directory: configuration.dataDirectory)
-        let (forwarder, gauge) = (forwarder, gauge)
-        writer = BufferWriter(log: store.current.log) { through in
-            forwarder?.committed(epoch: epoch, through: through)
-            gauge.committed()
-        } onFailure: { error in
-            log.error("buffer_write_failed", ["error": .string("\(error)")])
-            gauge.failed()
-            if let error = error as? SegmentedLogError, error.code == .fatal { onFatal("\(error)") }
-        }
+        writer = Self.writer(store, gauge, forwarder, log: log, onFatal: onFatal)
         let writer = writer
         writerThread = WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { writer.run(recent: recovered.recent) }
 
         // 5. What is asked from outside.
-        ingest = ReportIngest(
-            relayID: configuration.relayID, time: time, board: board, alerting: alerting, writer: writer,
+        let ingest = ReportIngest(
+            relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level })
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             carriedOver: recovered.carriedOver)
         let console = Console(
-            relayID: configuration.relayID, time: time, board: board, book: book, writer: writer,
-            figures: { figures.now() }, readiness: { gauge.canStore })
+            relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
+            readiness: { gauge.canStore })
         servers = try Self.serve(configuration, ingest, console)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
-            configuration: configuration, time: time, log: log.component("maintenance"), store: store, state: state,
-            forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer, gauge: gauge, wake: wake
-        )
+            configuration: configuration, time: time, log: log.component("maintenance"), store: store,
+            state: storage.state, forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer,
+            gauge: gauge, wake: wake)
         let maintenance = maintenance
-        threads = Mutex(
-            (forwarder?.start() ?? []) + [WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() }])
+        threads =
+            (forwarder?.start() ?? []) + [WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() }]
         log.info(
             "relay_ready",
             [
-                "relay_id": .string(configuration.relayID), "epoch": .string(epoch), "port": .int(port),
+                "relay_id": .string(relayID), "epoch": .string(store.current.epoch), "port": .int(port),
                 "console_port": .int(consolePort), "carried_over": .int(recovered.carriedOver),
                 "rules_version": .int(rules.version), "central": .string(configuration.central.first ?? "none"),
             ])
+    }
+
+    private static func forwarder(
+        _ configuration: RelayConfiguration, _ storage: RelayStorage, time: any TimeSource, log: Log,
+        onArchived: @escaping @Sendable () -> Void
+    ) -> Forwarder? {
+        guard !configuration.central.isEmpty else { return nil }
+        return Forwarder(
+            central: configuration.central, relayID: configuration.relayID, store: storage.store,
+            limits: .init(
+                maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
+            archived: storage.recovered.archived, time: time, log: log.component("forwarder"), onArchived: onArchived)
+    }
+
+    private static func writer(
+        _ store: BufferStore, _ gauge: BufferGauge, _ forwarder: Forwarder?, log: Log,
+        onFatal: @escaping @Sendable (String) -> Void
+    ) -> BufferWriter {
+        let epoch = store.current.epoch
+        return BufferWriter(log: store.current.log) { through in
+            forwarder?.committed(epoch: epoch, through: through)
+            gauge.committed()
+        } onFailure: { error in
+            log.error("buffer_write_failed", ["error": .string("\(error)")])
+            gauge.failed()
+            // After a failed flush nobody knows what is on disk: never go on and acknowledge (F35).
+            if let error = error as? SegmentedLogError, error.code == .fatal { onFatal("\(error)") }
+        }
     }
 
     /// The drones' port.
@@ -159,8 +152,29 @@ package final class EdgeRelayService: Sendable {
         for server in servers { server.stop() }
         forwarder?.stop()
         maintenance.stop()
-        for thread in threads.withLock({ $0 }) { thread.join() }
-        store.close()
-        log.info("relay_stopped", ["relay_id": .string(configuration.relayID)])
+        for thread in threads { thread.join() }
+        storage.store.close()
+        log.info("relay_stopped", ["relay_id": .string(relayID)])
+    }
+}
+
+/// What is on disk, opened by one process at a time, and what an earlier life left there.
+struct RelayStorage: Sendable {
+    let lock: DirectoryLock
+    let state: SharedStateStore
+    let store: BufferStore
+    let recovered: Recovery
+
+    init(_ configuration: RelayConfiguration, time: any TimeSource, startedAt: Timestamp, log: Log) throws {
+        let directory = configuration.dataDirectory
+        try FileSystem.makeDirectories(directory)
+        lock = try DirectoryLock(directory)
+        let opened = try StateStore.openOrReplace(path: "\(directory)/state.db", log: log)
+        store = try BufferStore(
+            directory: "\(directory)/buffer", segmentBytes: configuration.buffer.segmentBytes, log: log)
+        recovered = try Recovery.read(
+            store, relayID: configuration.relayID, state: opened, now: startedAt,
+            monotonic: time.monotonicNanoseconds())
+        state = SharedStateStore(opened)
     }
 }

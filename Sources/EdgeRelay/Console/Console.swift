@@ -35,7 +35,8 @@ package final class Console: RelayConsole {
     package func page() -> [UInt8] { StatusPage.html(figures()) }
     package func openAPI() -> [UInt8] { Array(RelayOpenAPI.document.utf8) }
 
-    /// `{"drones":[{"drone_id","boot","seq","last_heard","silent_s","observed_at","location","readings","reports","report"}]}`
+    /// `{"drones":[{"drone_id","boot","seq","last_heard","silent_s","observed_at","location","reports","readings",
+    /// "report"}]}`
     package func drones() -> [UInt8] {
         let parser = ReportParser()
         var writer = JSONWriter(reservedBytes: 64 << 10)

@@ -41,6 +41,12 @@ package final class DroneBoard: Sendable {
         self.burst = burst
     }
 
+    package convenience init(_ limits: RelayConfiguration.Limits) {
+        self.init(
+            maxDrones: limits.dronesOnBoard, ratePerSecond: limits.reportsPerDronePerSecond,
+            burst: limits.reportBurstPerDrone)
+    }
+
     private func shard(_ droneID: String) -> Shard {
         shards[Int(UInt(bitPattern: droneID.hashValue) % UInt(Self.shards))]
     }

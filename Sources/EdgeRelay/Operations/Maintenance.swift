@@ -5,7 +5,6 @@ package import Log
 package import System
 import Models
 import SegmentedLog
-import Synchronization
 import SyncProtocol
 
 /// Tells the maintenance thread that something was archived.
@@ -29,7 +28,7 @@ package final class Maintenance: Sendable {
     private let time: any TimeSource
     private let log: Log
     private let store: BufferStore
-    private let state: Mutex<StateStore>
+    private let state: SharedStateStore
     private let forwarder: Forwarder?
     private let book: AlertBook
     private let board: DroneBoard
@@ -40,7 +39,7 @@ package final class Maintenance: Sendable {
 
     package init(
         configuration: RelayConfiguration, time: any TimeSource, log: Log, store: BufferStore,
-        state: sending StateStore,
+        state: SharedStateStore,
         forwarder: Forwarder?, book: AlertBook, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
         gauge: BufferGauge, wake: MaintenanceWake
     ) {
@@ -48,7 +47,7 @@ package final class Maintenance: Sendable {
         self.time = time
         self.log = log
         self.store = store
-        self.state = Mutex(state)
+        self.state = state
         self.forwarder = forwarder
         self.book = book
         self.board = board
@@ -113,7 +112,7 @@ package final class Maintenance: Sendable {
         let alerts = book.takeUnsaved()
         let epochs = forwarder?.epochs ?? []
         do {
-            try state.withLock { state in
+            try state.withStore { state in
                 try state.save(alerts)
                 for epoch in epochs where saved[epoch.name] != epoch.archived.count {
                     try state.save(epoch: epoch.name, archived: epoch.archived)
@@ -148,7 +147,7 @@ package final class Maintenance: Sendable {
     private func forget(_ epoch: EpochLog, _ forwarder: Forwarder) throws {
         forwarder.released(epoch: epoch.epoch)
         try store.remove(epoch)
-        try state.withLock { try $0.forget(epoch: epoch.epoch) }
+        try state.withStore { try $0.forget(epoch: epoch.epoch) }
         log.info("epoch_released", ["epoch": .string(epoch.epoch)])
     }
 }

@@ -23,7 +23,8 @@ package final class StateStore {
         try database.setPragma("synchronous", "NORMAL", expecting: "1")
         try database.execute(
             """
-            CREATE TABLE IF NOT EXISTS alerts(alert_id TEXT PRIMARY KEY, event_id INTEGER NOT NULL, alert BLOB NOT NULL, change BLOB) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS alerts(
+              alert_id TEXT PRIMARY KEY, event_id INTEGER NOT NULL, alert BLOB NOT NULL, change BLOB) WITHOUT ROWID;
             CREATE TABLE IF NOT EXISTS epochs(epoch TEXT PRIMARY KEY, archived BLOB NOT NULL) WITHOUT ROWID;
             """)
         saveAlert = try database.prepare("INSERT OR REPLACE INTO alerts VALUES (?1, ?2, ?3, ?4)")
@@ -61,8 +62,10 @@ package final class StateStore {
             }
             // Only what the book itself would keep.
             try database.execute(
-                "DELETE FROM alerts WHERE event_id < (SELECT event_id FROM alerts ORDER BY event_id DESC LIMIT 1 OFFSET \(AlertBook.maxAlerts))"
-            )
+                """
+                DELETE FROM alerts WHERE event_id <
+                  (SELECT event_id FROM alerts ORDER BY event_id DESC LIMIT 1 OFFSET \(AlertBook.maxAlerts))
+                """)
             try database.execute("COMMIT")
         } catch {
             try? database.execute("ROLLBACK")
@@ -105,5 +108,16 @@ package final class StateStore {
             epochs[query.text(0)] = try? JSONDecoder().decode(IntervalSet.self, from: Data(query.bytes(1)))
         }
         return epochs
+    }
+}
+
+/// The store for use by one thread after another.
+package final class SharedStateStore: Sendable {
+    private let store: Monitor<StateStore>
+
+    package init(_ store: sending StateStore) { self.store = Monitor(store) }
+
+    package func withStore<Result>(_ body: (StateStore) throws -> Result) rethrows -> Result {
+        try store.withLock { try body($0) }
     }
 }
