@@ -1,5 +1,5 @@
-// A crash between any two steps of an archive call: the next archiver finds what is there, decides again, and every table has
-// every row exactly once.
+// A crash between any two steps of an archive call: the next archiver finds what is there, decides again, and every
+// table has every row exactly once.
 
 import Central
 import Models
@@ -45,7 +45,9 @@ private struct Crash: Error {}
     }
 
     /// The calls after the crash may cut the stream elsewhere.
-    @Test("killed before any step, then restarted, every row is there exactly once", arguments: ArchiveStep.allCases, [1, 2, 3])
+    @Test(
+        "killed before any step, then restarted, every row is there exactly once", arguments: ArchiveStep.allCases,
+        [1, 2, 3])
     func crash(step: ArchiveStep, batchesBeforeCrash: Int) throws {
         let batches = Self.batches()
         let expected = try {

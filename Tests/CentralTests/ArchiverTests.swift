@@ -24,7 +24,8 @@ import Testing
             #""date":"2026-11-20""#, #""drone_id":"pw-000001","boot":"b1","seq":4711"#,
             #""observed_at":"2026-11-20 05:00:00.123456+00""#, #""received_at":"2026-11-20 05:00:01+00""#,
             #""relay_id":"north-3""#, #""relay_seq":1"#, #""lat":48.8566,"lon":2.3522,"alt_m":80.5,"cell":"u09tvw0""#,
-            #""peacescore":12.5,"confidence":0.93}]"#, #""words":["market","raïn"]"#, #""readings":{"battery_pct":78.0}"#,
+            #""peacescore":12.5,"confidence":0.93}]"#, #""words":["market","raïn"]"#,
+            #""readings":{"battery_pct":78.0}"#,
             #""media":[{"uri":"s3://m/a.jpg","sha256":"ab","bytes":5,"type":"image/jpeg"}]"#,
             #"{\"colour\":\"red\",\"location2\":[1,{\"a\":null}]}"#, #""time_suspect":false,"late":false"#,
         ] { #expect(row.contains(part), "\(part) in \(row)") }
@@ -46,7 +47,8 @@ import Testing
         maker.add(4, #"{"drone_id":"pw-9","seq":1,"location":{"lat":-90,"lon":180}}"#)
         _ = try archiver.archive([maker.batch(at: 1)])
         let rows = try fixture.rows(
-            .reports, "select date, drone_id, seq, observed_at, time_suspect, late, citizens, words from t order by 2, 3")
+            .reports,
+            "select date, drone_id, seq, observed_at, time_suspect, late, citizens, words from t order by 2, 3")
         #expect(rows.count == 4)
         #expect(rows[0].contains(#""date":"2026-11-19""#) && rows[0].contains(#""time_suspect":false,"late":true"#))
         #expect(rows[1].contains(#""date":"2026-11-20""#) && rows[1].contains(#""time_suspect":true"#))
@@ -73,13 +75,16 @@ import Testing
         #expect(try fixture.count(.reports) == 5)
         #expect(try fixture.count(.duplicates, "reason = 'duplicate'") == 1)
         #expect(try fixture.count(.duplicates, "reason = 'conflict'") == 2)
-        #expect(archiver.archivedRanges(relayID: ArchiveFixture.relay, epoch: ArchiveFixture.epoch) == IntervalSet(1...7))
+        #expect(
+            archiver.archivedRanges(relayID: ArchiveFixture.relay, epoch: ArchiveFixture.epoch) == IntervalSet(1...7))
         let statistics = archiver.statistics
         #expect(statistics.reports == 5 && statistics.duplicates == 3 && statistics.conflicts == 2)
         #expect(statistics.relays.first?.completeThrough?.microseconds == ArchiveFixture.start + 7_000_000)
     }
 
-    @Test("after a restart the same reports are duplicates and other bytes conflicts, with and without a snapshot", arguments: [1, 100])
+    @Test(
+        "after a restart the same reports are duplicates and other bytes conflicts, with and without a snapshot",
+        arguments: [1, 100])
     func restart(commitsPerSnapshot: Int) throws {
         let fixture = try ArchiveFixture()
         var maker = BatchMaker()
@@ -124,7 +129,8 @@ import Testing
         let rejected = try #require(commit.relays.first?.rejected)
         #expect(rejected.map(\.n) == [2, 3, 5])
         #expect(rejected[0].code == "missing_field")
-        #expect(archiver.archivedRanges(relayID: ArchiveFixture.relay, epoch: ArchiveFixture.epoch) == IntervalSet(1...6))
+        #expect(
+            archiver.archivedRanges(relayID: ArchiveFixture.relay, epoch: ArchiveFixture.epoch) == IntervalSet(1...6))
         let quarantined = try fixture.vault.list("_columba/quarantine")
         #expect(quarantined.count == 1)
         let restarted = try fixture.archiver()
@@ -138,7 +144,8 @@ import Testing
         let at = Timestamp(microseconds: ArchiveFixture.start)
         let id = String(repeating: "ab", count: 16)
         let alert = Alert(
-            alertID: id, rule: "low-peacescore", ruleVersion: 3, severity: .critical, droneID: "pw-1", boot: "b1", seq: 1,
+            alertID: id, rule: "low-peacescore", ruleVersion: 3, severity: .critical, droneID: "pw-1", boot: "b1",
+            seq: 1,
             location: Place(latitude: 48.8566, longitude: 2.3522), citizen: "Ada Martin", value: 12.5, limit: 20,
             observedAt: at, receivedAt: at, raisedAt: at, relayID: ArchiveFixture.relay)
         let change = AlertStateChange(
@@ -152,7 +159,8 @@ import Testing
         let rows = try fixture.rows(.alerts, "select * from t order by kind")
         #expect(rows.count == 2)
         #expect(rows[0].contains(#""rule":"low-peacescore""#) && rows[0].contains(#""value":12.5,"limit":20.0"#))
-        #expect(!rows[0].contains("Ada") && rows[0].contains(#""person_id":""#) && !rows[0].contains(#""person_id":null"#))
+        #expect(
+            !rows[0].contains("Ada") && rows[0].contains(#""person_id":""#) && !rows[0].contains(#""person_id":null"#))
         #expect(rows[1].contains(#""state":"closed""#) && rows[1].contains(#""outcome":"false_alarm""#))
         #expect(try fixture.count(.identities) == 1)
     }

@@ -1,5 +1,5 @@
-// One archive call while its records are decided: rows go to their files, what must be looked up is put aside, and notes are
-// gathered of what is settled. `Archiver` then converts and commits.
+// One archive call while its records are decided: rows go to their files, what must be looked up is put aside, and
+// notes are gathered of what is settled. `Archiver` then converts and commits.
 
 import Crypto
 import Models
@@ -128,7 +128,8 @@ final class ArchiveCall {
             guard batches[batch].position > duplicatesThrough else { return }
             let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
             try append(
-                record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer, batch)
+                record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
+                batch)
             buffer.reportRanges.include(report, record, batches[batch])
         case (.alert(let day, let at), .new):
             note.note.alerts += 1

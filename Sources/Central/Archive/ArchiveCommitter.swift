@@ -45,7 +45,8 @@ struct ArchiveCommitter {
             parquetBytes: adds.values.joined().reduce(0) { $0 + $1.size })
     }
 
-    /// The file's name says which call made it; the random part keeps a repeated call from writing over the first's file.
+    /// The file's name says which call made it; the random part keeps a repeated call from writing over the first's
+    /// file.
     private func upload(_ file: ConvertedFile, _ position: Int64, _ milliseconds: Int64) throws -> DeltaAdd {
         let table = tables.all.first { $0.schema.name == file.schema.name }
         guard let table else { preconditionFailure("every converted file belongs to a table") }
@@ -70,13 +71,13 @@ struct ArchiveCommitter {
         var actions = [
             DeltaAction.commitInfo(
                 DeltaCommitInfo(
-                    timestamp: milliseconds, operation: "WRITE", engineInfo: "Columba", isBlindAppend: true, columba: note))
+                    timestamp: milliseconds, operation: "WRITE", engineInfo: "Columba", isBlindAppend: true,
+                    columba: note))
         ]
         for partition in 0..<partitions {
             let application = ArchiverPartition.application(partition)
             expected[application] = .some(known[application])
-            actions.append(
-                .txn(DeltaTransaction(appId: application, version: position, lastUpdated: milliseconds)))
+            actions.append(.txn(application, position, lastUpdated: milliseconds))
         }
         actions += adds.map { .add($0) }
         return try table.commit(actions, expecting: expected)

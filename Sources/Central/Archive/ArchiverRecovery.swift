@@ -1,5 +1,5 @@
-// What an archiver must know when it starts, from the lake and the vault alone. `reports` is the master: whatever its newest
-// version does not cover is decided again from the stream, whichever secondary table already has its rows.
+// What an archiver must know when it starts, from the lake and the vault alone. `reports` is the master: whatever its
+// newest version does not cover is decided again from the stream, whichever secondary table already has its rows.
 
 import Crypto
 import DuckDB
@@ -24,8 +24,8 @@ struct ArchiverTables {
 
     var all: [DeltaTable] { [identities, alerts, duplicates, reports] }
 
-    /// The stream position a table's rows reach. One archiver writes all partitions in one commit, so they agree; one left
-    /// behind by a smaller number of partitions stays where it was.
+    /// The stream position a table's rows reach. One archiver writes all partitions in one commit, so they agree; one
+    /// left behind by a smaller number of partitions stays where it was.
     static func position(_ table: DeltaTable) -> Int64 {
         table.snapshot.transactions.filter { ArchiverPartition.isOne($0.key) }.values.max() ?? 0
     }
@@ -117,7 +117,9 @@ struct ArchiverRecovery {
             let prefix = table.schema.name + "/"
             for object in try table.store.list(table.schema.name) where object.key.hasSuffix(".parquet") {
                 let path = String(object.key.dropFirst(prefix.count))
-                guard !path.hasPrefix("_"), snapshot.files[path] == nil, !snapshot.removed.contains(path) else { continue }
+                guard !path.hasPrefix("_"), snapshot.files[path] == nil, !snapshot.removed.contains(path) else {
+                    continue
+                }
                 let age = now.seconds(since: Timestamp(microseconds: object.modifiedMicroseconds))
                 guard age > graceSeconds else { continue }
                 try table.store.remove(object.key)

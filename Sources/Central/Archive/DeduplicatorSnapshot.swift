@@ -1,8 +1,10 @@
-// The deduplicator's state as an object, so that a start need not read the whole archive: identities, settled ranges and counts as
-// of one version of `reports`. Only a shortcut: the tables are the truth, and a snapshot that is missing or damaged costs time.
+// The deduplicator's state as an object, so that a start need not read the whole archive: identities, settled ranges
+// and counts as of one version of `reports`. Only a shortcut: the tables are the truth, and a snapshot that is
+// missing or damaged costs time.
 //
-// Form: `CDEDUP01`, then zstd of: version, position, relays, identities. Numbers are LEB128 (zigzag where they can be negative),
-// strings have their length before them, ranges are differences. At the end the XXH3-64 of everything before the compression.
+// Form: `CDEDUP01`, then zstd of: version, position, relays, identities. Numbers are LEB128 (zigzag where they can be
+// negative), strings have their length before them, ranges are differences. At the end the XXH3-64 of everything
+// before the compression.
 
 import Compression
 import Crypto
@@ -43,7 +45,9 @@ struct DeduplicatorSnapshot {
     /// The newest readable one not younger than `version` of `reports`.
     static func load(from store: any ObjectStore, through version: Int64) throws -> DeduplicatorSnapshot? {
         for object in try store.list(folder).reversed() {
-            guard let bytes = try store.get(object.key), let snapshot = DeduplicatorSnapshot(encoded: bytes) else { continue }
+            guard let bytes = try store.get(object.key), let snapshot = DeduplicatorSnapshot(encoded: bytes) else {
+                continue
+            }
             if snapshot.version <= version { return snapshot }
         }
         return nil

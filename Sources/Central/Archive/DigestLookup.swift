@@ -47,7 +47,9 @@ struct DigestLookup {
     func records(
         _ wanted: Set<RecordNumber>, in tables: [DeltaTable], through position: Int64
     ) throws -> [RecordNumber: [SHA256Digest]] {
-        guard let relays = Bounds(wanted.map(\.source.relayID)), let numbers = Bounds(wanted.map(\.n)) else { return [:] }
+        guard let relays = Bounds(wanted.map(\.source.relayID)), let numbers = Bounds(wanted.map(\.n)) else {
+            return [:]
+        }
         struct Row: Decodable {
             var relay_id: String
             var epoch: String

@@ -1,5 +1,6 @@
-// Smallest and largest values of a Parquet file's columns, gathered while its rows are written: Delta's `stats`, by which
-// readers (and our own digest look-ups) skip files. Every column here is never null in the rows that are counted.
+// Smallest and largest values of a Parquet file's columns, gathered while its rows are written: Delta's `stats`, by
+// which readers (and our own digest look-ups) skip files. Every column here is never null in the rows that are
+// counted.
 
 import FoundationEssentials
 import Models
@@ -40,8 +41,8 @@ struct FileStatistics: Sendable {
     mutating func set(timestamps column: String, _ range: ValueRange<Int64>) { timestamps[column] = range }
     mutating func setNulls(_ column: String, _ count: Int) { nulls[column] = count }
 
-    /// The `stats` string. Timestamps have milliseconds only, so the largest is rounded up: a reader that trusts it must
-    /// not skip a file whose last row lies a few microseconds later.
+    /// The `stats` string. Timestamps have milliseconds only, so the largest is rounded up: a reader that trusts it
+    /// must not skip a file whose last row lies a few microseconds later.
     var json: String {
         var smallest: [(String, String)] = []
         var largest: [(String, String)] = []
@@ -54,7 +55,9 @@ struct FileStatistics: Sendable {
         for (column, range) in integers { add(column, range.smallest.map { "\($0)" }, range.largest.map { "\($0)" }) }
         for (column, range) in numbers { add(column, range.smallest.map(number), range.largest.map(number)) }
         for (column, range) in timestamps {
-            add(column, range.smallest.map { milliseconds($0, up: false) }, range.largest.map { milliseconds($0, up: true) })
+            add(
+                column, range.smallest.map { milliseconds($0, up: false) },
+                range.largest.map { milliseconds($0, up: true) })
         }
         let nullCounts = Set(smallest.map(\.0)).union(nulls.keys).map { ($0, "\(nulls[$0] ?? 0)") }
         return #"{"numRecords":\#(rows),"minValues":\#(object(smallest)),"maxValues":\#(object(largest)),"#

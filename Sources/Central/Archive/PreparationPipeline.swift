@@ -1,5 +1,5 @@
-// Parses batches on two threads while they are taken in order on one: whoever takes a batch that nobody has begun parses it
-// itself. Bounded, so that a call of many batches does not hold all their rows in memory.
+// Parses batches on two threads while they are taken in order on one: whoever takes a batch that nobody has begun
+// parses it itself. Bounded, so that a call of many batches does not hold all their rows in memory.
 
 import Crypto
 import System
@@ -28,12 +28,13 @@ final class PreparationPipeline: Sendable {
     }
 
     private func begin() -> Int? {
-        let index: Int = state.wait { state in
-            if state.isStopped || state.next >= self.batches.count { return -1 }
-            guard state.next < state.taken + Self.maxAhead else { return nil }
-            state.next += 1
-            return state.next - 1
-        } ?? -1
+        let index: Int =
+            state.wait { state in
+                if state.isStopped || state.next >= self.batches.count { return -1 }
+                guard state.next < state.taken + Self.maxAhead else { return nil }
+                state.next += 1
+                return state.next - 1
+            } ?? -1
         return index < 0 ? nil : index
     }
 

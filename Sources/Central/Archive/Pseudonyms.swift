@@ -1,7 +1,7 @@
-// Names become `person_id`: the first 16 bytes of a keyed HMAC-SHA-256 of the name's UTF-8, in hex. The same name always gives
-// the same person, and nobody without the key can tell which. A report has many names and most come again, so the HMAC is
-// computed once for a name and looked up by the name's JSON token afterwards (two spellings of one name, `"\u0041"` and `"A"`,
-// are two entries with one person).
+// Names become `person_id`: the first 16 bytes of a keyed HMAC-SHA-256 of the name's UTF-8, in hex. The same name
+// always gives the same person, and nobody without the key can tell which. A report has many names and most come
+// again, so the HMAC is computed once for a name and looked up by the name's JSON token afterwards (two spellings of
+// one name, `"\u0041"` and `"A"`, are two entries with one person).
 
 import Crypto
 
@@ -20,7 +20,8 @@ package struct PersonID: Hashable, Sendable {
 
     /// nil unless `hex` is 32 hexadecimal digits.
     init?(hex: String) {
-        guard hex.utf8.count == 32, let high = UInt64(hex.prefix(16), radix: 16), let low = UInt64(hex.suffix(16), radix: 16)
+        guard hex.utf8.count == 32, let high = UInt64(hex.prefix(16), radix: 16),
+            let low = UInt64(hex.suffix(16), radix: 16)
         else { return nil }
         self.high = high
         self.low = low

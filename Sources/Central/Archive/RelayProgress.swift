@@ -1,4 +1,5 @@
-// What is settled of one life of a relay: ranges with the time of their ends, counts, and the records that were rejected.
+// What is settled of one life of a relay: ranges with the time of their ends, counts, and the records that were
+// rejected.
 
 import Models
 import SyncProtocol
@@ -44,7 +45,8 @@ struct RelayProgress: Sendable {
     func state(_ source: RecordSource) -> RelayArchiveState {
         RelayArchiveState(
             relayID: source.relayID, epoch: source.epoch, archived: settled, rejected: rejected,
-            rejectedCount: rejectedCount, reports: reports, duplicates: duplicates, conflicts: conflicts, alerts: alerts,
+            rejectedCount: rejectedCount, reports: reports, duplicates: duplicates, conflicts: conflicts,
+            alerts: alerts,
             completeThrough: completeThrough)
     }
 }

@@ -1,5 +1,6 @@
-// Writes a record as a row of its table: a JSON object with the table's column names, times as microseconds, names replaced
-// by pseudonyms. Text that the drone sent is copied as the token it came in, never unescaped and escaped again.
+// Writes a record as a row of its table: a JSON object with the table's column names, times as microseconds, names
+// replaced by pseudonyms. Text that the drone sent is copied as the token it came in, never unescaped and escaped
+// again.
 //
 // No row holds a line feed: tokens and numbers cannot, and unknown members, which can, go through the string escaper.
 

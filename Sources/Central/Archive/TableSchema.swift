@@ -1,5 +1,5 @@
-// The archive's tables: their columns as Delta Lake and as DuckDB call them. Contract §5 is this file's source; a column is
-// only ever added at the end (old files then read as null), never renamed.
+// The archive's tables: their columns as Delta Lake and as DuckDB call them. Contract §5 is this file's source; a
+// column is only ever added at the end (old files then read as null), never renamed.
 
 package indirect enum ColumnType: Hashable, Sendable {
     case string, long, double, boolean, date
@@ -101,13 +101,14 @@ extension TableSchema {
     package static let reports = TableSchema(
         name: "reports", columns: reportColumns, partitionColumns: ["date"], sortColumns: reportOrder)
 
-    /// Further copies: `reason` is `duplicate` (the same bytes) or `conflict` (the same identity or record number, other bytes).
+    /// Further copies: `reason` is `duplicate` (the same bytes) or `conflict` (the same identity or record number,
+    /// other bytes).
     package static let duplicates = TableSchema(
         name: "duplicates", columns: reportColumns + [Column("reason", .string)], partitionColumns: ["date"],
         sortColumns: reportOrder)
 
-    /// Alerts (`kind` `alert`) and what operators did about them (`alert_state`). `at` is when it was raised or changed; `date`
-    /// is its UTC day.
+    /// Alerts (`kind` `alert`) and what operators did about them (`alert_state`). `at` is when it was raised or
+    /// changed; `date` is its UTC day.
     package static let alerts = TableSchema(
         name: "alerts",
         columns: [

@@ -1,12 +1,12 @@
-// Recent digests by a 128-bit hash of what they belong to. Two generations: when the young one is full, it becomes the old
-// one and the old one is forgotten. Nothing is forgotten between two calls of `trim`, so what one archive call put in stays
-// until its rows can be looked up in a table.
+// Recent digests by a 128-bit hash of what they belong to. Two generations: when the young one is full, it becomes
+// the old one and the old one is forgotten. Nothing is forgotten between two calls of `trim`, so what one archive
+// call put in stays until its rows can be looked up in a table.
 
 import Crypto
 import Models
 
-/// 128 bits of XXH3 with a seed of this process. Not a cryptographic hash, and it needs none: a collision, which nobody can
-/// aim for without the seed, would mislabel a copy, never lose or double a report.
+/// 128 bits of XXH3 with a seed of this process. Not a cryptographic hash, and it needs none: a collision, which
+/// nobody can aim for without the seed, would mislabel a copy, never lose or double a report.
 struct DigestKey: Hashable, Sendable {
     private let first: UInt64
     private let second: UInt64
@@ -16,7 +16,8 @@ struct DigestKey: Hashable, Sendable {
     init(_ identity: ReportIdentity) { self.init(identity.droneID, identity.boot, identity.seq) }
 
     private init(_ name: String, _ part: String, _ number: Int64) {
-        // Names are at most 64 bytes, parts at most 128 (`relay.<relay_id>.<epoch>`); longer ones fall back to the heap.
+        // Names are at most 64 bytes, parts at most 128 (`relay.<relay_id>.<epoch>`); longer ones fall back to the
+        // heap.
         let bytes = name.utf8.count + part.utf8.count + 10
         (first, second) = withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 8) { buffer in
             buffer.storeBytes(of: number, as: Int64.self)

@@ -1,5 +1,5 @@
-// The views an analyst's SQL sees, over exactly the files of one committed version of each table: never a glob, which would
-// count orphans of a crash and files that a compaction has replaced.
+// The views an analyst's SQL sees, over exactly the files of one committed version of each table: never a glob, which
+// would count orphans of a crash and files that a compaction has replaced.
 
 import DuckDB
 import Models
@@ -28,7 +28,8 @@ struct LakeViews {
     mutating func addRelays(_ rows: [RelayRow]) {
         let columns = [
             ("relay_id", "VARCHAR"), ("last_contact", "TIMESTAMPTZ"), ("received", "BIGINT"), ("archived", "BIGINT"),
-            ("duplicates", "BIGINT"), ("rejected", "BIGINT"), ("waiting", "BIGINT"), ("complete_through", "TIMESTAMPTZ"),
+            ("duplicates", "BIGINT"), ("rejected", "BIGINT"), ("waiting", "BIGINT"),
+            ("complete_through", "TIMESTAMPTZ"),
         ]
         func time(_ timestamp: Timestamp?) -> String {
             timestamp.map { "make_timestamptz(\($0.microseconds))" } ?? "null"

@@ -1,4 +1,5 @@
-// DuckDB's errors as an analyst should see them: what is wrong and where, without our wrapper, our paths or our limits' names.
+// DuckDB's errors as an analyst should see them: what is wrong and where, without our wrapper, our paths or our
+// limits' names.
 //
 // | code | status | when |
 // |---|---|---|
@@ -23,7 +24,8 @@ enum QueryProblem {
         case .memory:
             return Problem(
                 status: 422, code: "sql_memory",
-                detail: "the query needs more than \(configuration.memoryBytes >> 20) MiB; aggregate earlier, select fewer "
+                detail:
+                    "the query needs more than \(configuration.memoryBytes >> 20) MiB; aggregate earlier, select fewer "
                     + "columns or a shorter time")
         case .timedOut:
             return Problem(
@@ -33,12 +35,15 @@ enum QueryProblem {
         case .tooMuchOutput:
             return Problem(
                 status: 413, code: "sql_result_too_large",
-                detail: "the answer is larger than \(configuration.maxResultBytes >> 20) MiB; select fewer columns or rows")
+                detail:
+                    "the answer is larger than \(configuration.maxResultBytes >> 20) MiB; select fewer columns or rows")
         case .storage:
             return Problem(
-                status: 500, code: "archive_unreadable", detail: "files of the archive cannot be read; run columba-central verify")
+                status: 500, code: "archive_unreadable",
+                detail: "files of the archive cannot be read; run columba-central verify")
         case .unavailable, .crashed:
-            return Problem(status: 500, code: "sql_failed", detail: "the query engine failed; the statement was not at fault")
+            return Problem(
+                status: 500, code: "sql_failed", detail: "the query engine failed; the statement was not at fault")
         }
     }
 
@@ -56,8 +61,10 @@ enum QueryProblem {
                 field: "sql")
         }
         let forbidden = ["Permission Error", "Invalid Configuration Error"]
+        // `from '/etc/passwd'`: a file's name where a table's should be.
+        let missing = message.split(separator: "Table with name ").dropFirst().first?.prefix { $0 != " " } ?? ""
         if forbidden.contains(where: { message.hasPrefix($0) }) || message.contains("disabled by configuration")
-            || message.contains("disabled through configuration")
+            || message.contains("disabled through configuration") || missing.contains("/")
         {
             return Problem(
                 status: 403, code: "sql_forbidden",
@@ -66,7 +73,8 @@ enum QueryProblem {
                 field: "sql")
         }
         return Problem(
-            status: 400, code: "sql_error", detail: message + place(of: message, in: sql, position: position), field: "sql")
+            status: 400, code: "sql_error", detail: message + place(of: message, in: sql, position: position),
+            field: "sql")
     }
 
     /// DuckDB shows the line at fault after a blank line, but that line is our wrapper's.
@@ -107,8 +115,11 @@ enum QueryProblem {
     /// Asks DuckDB's parser where it stopped; only parser errors have such a place.
     static func parserPosition(_ error: DuckDBError, sql: String, tag: String, _ sandbox: DuckDBSandbox) -> Int? {
         guard error.message.hasPrefix("Parser Error") else { return nil }
-        let answer = try? sandbox.ask(".mode list\n.headers off\nselect json_serialize_sql($\(tag)$\(sql)$\(tag)$::VARCHAR);")
-        guard let answer, let verdict = try? JSONDecoder().decode(ParserVerdict.self, from: Data(answer)) else { return nil }
+        let answer = try? sandbox.ask(
+            ".mode list\n.headers off\nselect json_serialize_sql($\(tag)$\(sql)$\(tag)$::VARCHAR);")
+        guard let answer, let verdict = try? JSONDecoder().decode(ParserVerdict.self, from: Data(answer)) else {
+            return nil
+        }
         return verdict.position.flatMap { Int($0) }
     }
 }

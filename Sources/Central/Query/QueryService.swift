@@ -38,8 +38,8 @@ package final class QueryService: Sendable {
 
     package var runningQueries: Int { running.withLock { $0 } }
 
-    /// Blocks its thread until the answer is there. `limit`: rows, at most the configured number. `isCancelled` is asked
-    /// every 50 ms.
+    /// Blocks its thread until the answer is there. `limit`: rows, at most the configured number. `isCancelled` is
+    /// asked every 50 ms.
     package func run(
         sql: String, format: QueryFormat, limit: Int? = nil, isCancelled: @escaping () -> Bool = { false }
     ) throws(Problem) -> QueryAnswer {
@@ -51,7 +51,8 @@ package final class QueryService: Sendable {
         }
         guard admitted else {
             throw Problem(
-                status: 503, code: "queries_busy", detail: "\(configuration.maxConcurrent) queries are running; try again",
+                status: 503, code: "queries_busy",
+                detail: "\(configuration.maxConcurrent) queries are running; try again",
                 retryAfterSeconds: 2)
         }
         defer { running.withLock { $0 -= 1 } }
@@ -141,7 +142,8 @@ private struct QueryRun {
     /// Letters that the statement cannot guess, nor by chance contain.
     private func randomTag() -> String {
         while true {
-            let digits = String(UInt64.random(in: 0 ... .max), radix: 16) + String(UInt64.random(in: 0 ... .max), radix: 16)
+            let digits =
+                String(UInt64.random(in: 0 ... .max), radix: 16) + String(UInt64.random(in: 0 ... .max), radix: 16)
             if !sql.contains(digits) { return "q" + digits }
         }
     }
@@ -204,7 +206,9 @@ private struct QueryRun {
         let options = format == .csv ? "format csv, header true" : "format parquet, compression zstd"
         let selected = format == .csv ? csvColumns(columns) : "*"
         _ = try sandbox.ask(
-            "copy (select \(selected) from answer limit \(limit)) to \(SQLText.literal(file)) (\(options), use_tmp_file false);")
+            "copy (select \(selected) from answer limit \(limit)) to \(SQLText.literal(file)) "
+                + "(\(options), use_tmp_file false);"
+        )
         sandbox.end()
         do {
             return answer(try FileSystem.read(file), columns, min(count, limit), count > limit)

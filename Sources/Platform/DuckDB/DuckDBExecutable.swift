@@ -1,7 +1,7 @@
 // DuckDB as a program: where it is and whether it is the version that everything here was tried with.
 //
-// It runs as a child process, never inside ours: DuckDB says itself that it has no privilege boundary, so the process is the
-// boundary, and a query that eats all memory takes only itself down.
+// It runs as a child process, never inside ours: DuckDB says itself that it has no privilege boundary, so the process
+// is the boundary, and a query that eats all memory takes only itself down.
 
 import System
 
@@ -14,8 +14,8 @@ package struct DuckDBExecutable: Hashable, Sendable {
     /// Trusts that `path` is the right program; `locate` checks.
     package init(path: String) { self.path = path }
 
-    /// Looks at `COLUMBA_DUCKDB`, then at `.tools/duckdb/duckdb` beside the executable or any folder above it or above the
-    /// working directory, then in `PATH`, and asks the program found for its version.
+    /// Looks at `COLUMBA_DUCKDB`, then at `.tools/duckdb/duckdb` beside the executable or any folder above it or
+    /// above the working directory, then in `PATH`, and asks the program found for its version.
     package static func locate() throws(DuckDBError) -> DuckDBExecutable {
         if let path = Environment.variable("COLUMBA_DUCKDB"), !path.isEmpty {
             return try checked(path)
@@ -52,7 +52,8 @@ package struct DuckDBExecutable: Hashable, Sendable {
             answer = String(decoding: conversation.output, as: UTF8.self)
         } catch {
             throw DuckDBError(
-                kind: .unavailable, message: "\(path) cannot be started: \(error)", hint: "set COLUMBA_DUCKDB to its path")
+                kind: .unavailable, message: "\(path) cannot be started: \(error)",
+                hint: "set COLUMBA_DUCKDB to its path")
         }
         guard answer.hasPrefix("v\(version) ") else {
             throw DuckDBError(

@@ -1,10 +1,11 @@
 // A DuckDB process for somebody else's SQL: it reads the files named, writes the files named, and nothing else.
 //
 // Three walls: (1) DuckDB's own: `allowed_paths` (exact files, no folder, so nothing can be listed), limits, then
-// `.safe_mode`, which locks the configuration and the shell's dot commands; the order matters, because safe mode first
-// would lock the default limits. (2) The statement goes only inside `query($tag$…$tag$)`, which takes one SELECT and
-// nothing else. (3) The kernel: address space, CPU time, file size and open files are limited, because `repeat('x', 2e9)` and
-// `list_sum(range(3e9))` pass by DuckDB's memory limit; the process is killed at the time limit, because DuckDB has none.
+// `.safe_mode`, which locks the configuration and the shell's dot commands; the order matters, because safe mode
+// first would lock the default limits. (2) The statement goes only inside `query($tag$…$tag$)`, which takes one
+// SELECT and nothing else. (3) The kernel: address space, CPU time, file size and open files are limited, because
+// `repeat('x', 2e9)` and `list_sum(range(3e9))` pass by DuckDB's memory limit; the process is killed at the time
+// limit, because DuckDB has none.
 
 package import System
 
@@ -35,7 +36,8 @@ package final class DuckDBSandbox {
     private let deadlineNanoseconds: UInt64
     private let isCancelled: () -> Bool
 
-    /// Starts the process and its clock. `scratchDirectory` is this query's own. `setup` is our text: views and the like.
+    /// Starts the process and its clock. `scratchDirectory` is this query's own. `setup` is our text: views and the
+    /// like.
     package init(
         _ executable: DuckDBExecutable, limits: Limits, scratchDirectory: String, allowedPaths: [String], setup: String,
         time: any TimeSource, isCancelled: @escaping () -> Bool
@@ -78,8 +80,8 @@ package final class DuckDBSandbox {
         _ = try ask(settings + setup + "\n.safe_mode\n")
     }
 
-    /// Runs statements and returns what they print. An error of any of them is thrown; the process lives on unless it was
-    /// killed, so that the next question can be about that error.
+    /// Runs statements and returns what they print. An error of any of them is thrown; the process lives on unless it
+    /// was killed, so that the next question can be about that error.
     package func ask(_ script: String) throws(DuckDBError) -> [UInt8] {
         let mark = "@@\(UInt64.random(in: 0 ... .max))"
         try send(script + "\n.print \(mark)\n")

@@ -1,4 +1,5 @@
-// Our own scripts: the archiver's conversions and look-ups. Trusted text, so no sandbox; memory and threads are bounded.
+// Our own scripts: the archiver's conversions and look-ups. Trusted text, so no sandbox; memory and threads are
+// bounded.
 
 import System
 
@@ -24,7 +25,8 @@ package struct DuckDBRunner: Sendable {
 
     package init(_ configuration: Configuration) { self.configuration = configuration }
 
-    /// Runs the statements in a new process and returns what they print, one JSON object a line. Stops at the first error.
+    /// Runs the statements in a new process and returns what they print, one JSON object a line. Stops at the first
+    /// error.
     package func run(_ script: String) throws(DuckDBError) -> [UInt8] {
         var child = ChildProcess.Configuration(
             executable: configuration.executable.path, arguments: ["-batch", "-no-init", "-bail", "-jsonlines"])

@@ -16,8 +16,8 @@ package enum SQLText {
     }
 
     /// Somebody's statement inside `query(…)`, which takes exactly one SELECT and nothing else. Dollar quotes with an
-    /// unguessable tag: no quote, comment or dot command in it reaches the shell that reads our script. The line feed ends a
-    /// trailing `--` comment.
+    /// unguessable tag: no quote, comment or dot command in it reaches the shell that reads our script. The line feed
+    /// ends a trailing `--` comment.
     package static func query(_ statement: String, tag: String) -> String {
         precondition(!statement.contains("$\(tag)$"), "the tag of a quoted statement is not in it")
         return "query($\(tag)$\(statement)\n$\(tag)$)"

@@ -1,5 +1,6 @@
-// A directory as an object store. `put` is temporary file + fsync + rename + fsync of the folder; `putIfAbsent` is temporary
-// file + fsync + link(2), which fails if the name is taken, whoever took it. Temporary names end in `.tmp` and are never listed.
+// A directory as an object store. `put` is temporary file + fsync + rename + fsync of the folder; `putIfAbsent` is
+// temporary file + fsync + link(2), which fails if the name is taken, whoever took it. Temporary names end in `.tmp`
+// and are never listed.
 
 import Glibc
 import System

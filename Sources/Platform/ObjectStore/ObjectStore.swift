@@ -1,8 +1,8 @@
-// Where the archive lives: named byte objects, written whole and never changed. A directory today; the protocol holds no more
-// than S3 can do, so that the same code runs on both.
+// Where the archive lives: named byte objects, written whole and never changed. A directory today; the protocol holds
+// no more than S3 can do, so that the same code runs on both.
 //
-// The one operation everything rests on is `putIfAbsent`: of several writers of one key exactly one is told it won. A Delta
-// commit is that and nothing else (I10).
+// The one operation everything rests on is `putIfAbsent`: of several writers of one key exactly one is told it won. A
+// Delta commit is that and nothing else (I10).
 
 package struct ObjectInfo: Hashable, Sendable {
     package var key: String
@@ -17,7 +17,8 @@ package struct ObjectInfo: Hashable, Sendable {
     }
 }
 
-/// A key is a relative path: parts joined by `/`, none empty, none `.` or `..`. Everything written is durable on return.
+/// A key is a relative path: parts joined by `/`, none empty, none `.` or `..`. Everything written is durable on
+/// return.
 package protocol ObjectStore: Sendable {
     /// Writes or replaces an object; a reader sees the old bytes or the new ones.
     func put(_ key: String, _ bytes: [UInt8]) throws
@@ -27,11 +28,13 @@ package protocol ObjectStore: Sendable {
     func putIfAbsent(_ key: String, _ bytes: [UInt8]) throws -> Bool
     /// nil if there is no such object.
     func get(_ key: String) throws -> [UInt8]?
-    /// Every object whose key starts with the folder `prefix` (`""`: all), sorted by key. Unfinished writes are left out.
+    /// Every object whose key starts with the folder `prefix` (`""`: all), sorted by key. Unfinished writes are left
+    /// out.
     func list(_ prefix: String) throws -> [ObjectInfo]
     /// Removing what is not there is not an error.
     func remove(_ key: String) throws
-    /// Where another program on this machine can open the object; nil if the store is not local. The object need not exist.
+    /// Where another program on this machine can open the object; nil if the store is not local. The object need not
+    /// exist.
     func localPath(_ key: String) -> String?
 }
 
