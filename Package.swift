@@ -63,11 +63,12 @@ let package = Package(
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("JSON", ["CJSON", "Models"]),
-        platform("HTTPServer", ["CHTTPServer"]),
+        platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
+        platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
         platform("ObjectStore", ["System"]),
         platform("DuckDB", ["System"]),
@@ -79,32 +80,36 @@ let package = Package(
             "EdgeRelay",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System",
+                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
-                "ObjectStore", "DuckDB", "Metrics", "Log", "System",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "System"]),
-        program("columba-central", ["Central", "System"]),
-        program("columba", ["Simulation", "HTTPClient", "JSON", "Models", "System"]),
-        program("columba-bench", ["Simulation", "Models", "CPosix", "System"], path: "bench/columba-bench"),
+        program("columba-relay", ["EdgeRelay", "Log", "System"]),
+        program("columba-central", ["Central", "Log", "System"]),
+        // The columba program's commands are a library, so that tests can reach them.
+        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        program("columba", ["ColumbaCommands"]),
+        program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models", "JSON"]),
         tests("PlatformTests", ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
-        tests("EdgeRelayTests", ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log"]),
+        tests(
+            "EdgeRelayTests",
+            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
         tests(
             "CentralTests",
-            ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log"]),
-        tests("SimulationTests", ["Simulation", "Models", "JSON"]),
+            ["Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore", "SegmentedLog", "System", "Log", "Configuration"]),
+        tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests("IntegrationTests", ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
         tests("HouseRulesTests", []),
     ],

@@ -1,5 +1,5 @@
-// What a relay tells operators, at once and without disk or uplink (I6), and what operators answer. Shapes of contract §3;
-// the JSON module reads and writes them.
+// What a relay tells operators, at once and without disk or uplink (I6), and what operators answer. Shapes of contract
+// §3; the JSON module reads and writes them.
 
 package enum AlertSeverity: String, CaseIterable, Comparable, Hashable, Sendable {
     case info, warning, critical
@@ -99,8 +99,8 @@ package struct Alert: Hashable, Sendable {
         self.relayID = relayID
     }
 
-    /// The bytes whose SHA-256 names the alert (its first 16 bytes, in hex): each part with its length before it, so that
-    /// no two different alerts can give the same bytes.
+    /// The bytes whose SHA-256 names the alert (its first 16 bytes, in hex): each part with its length before it, so
+    /// that no two different alerts can give the same bytes.
     package static func identityBytes(
         rule: String, droneID: String, boot: String, seq: Int64, subject: String
     ) -> [UInt8] {

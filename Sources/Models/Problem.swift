@@ -1,5 +1,5 @@
-// An error as a client sees it: RFC 9457 problem details. `code` is for programs and stays the same for ever; `detail` tells
-// a person what would be right. Neither ever repeats a value of a report (I9).
+// An error as a client sees it: RFC 9457 problem details. `code` is for programs and stays the same for ever; `detail`
+// tells a person what would be right. Neither ever repeats a value of a report (I9).
 
 package struct Problem: Error, Hashable, Sendable {
     /// The HTTP status.

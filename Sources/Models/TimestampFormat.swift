@@ -1,8 +1,8 @@
 // Timestamp ↔ RFC 3339 text.
 //
-// Reading is strict: `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`, real calendar days, years 0001…9999 in UTC. A fraction may
-// have any number of digits; those past the sixth are dropped. A leap second (:60, only at 23:59 UTC) is the first second
-// of the next day, as POSIX counts. Writing gives milliseconds, or microseconds where there are any.
+// Reading is strict: `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`, real calendar days, years 0001…9999 in UTC. A
+// fraction may have any number of digits; those past the sixth are dropped. A leap second (:60, only at 23:59 UTC) is
+// the first second of the next day, as POSIX counts. Writing gives milliseconds, or microseconds where there are any.
 
 extension Timestamp {
     package init?(rfc3339 text: String) {

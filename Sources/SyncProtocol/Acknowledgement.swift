@@ -10,7 +10,8 @@ package struct Acknowledgement: Hashable, Sendable {
     package var rejected: [RejectedRecord]
     package var credit: Credit
     package var rulesVersion: Int
-    /// The batch's `Content-Digest`, echoed: without it the answer acknowledges nothing. Nil in answers to `GET …/acks`.
+    /// The batch's `Content-Digest`, echoed: without it the answer acknowledges nothing. Nil in answers to `GET
+    /// …/acks`.
     package var digest: String?
 
     package init(

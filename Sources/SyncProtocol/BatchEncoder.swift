@@ -4,7 +4,8 @@
 //
 // Two optional members stand before the body:
 // - `boot` and `seq`: the identity a relay gave to a report that came without `seq`;
-// - `body_text` instead of `body`: the same bytes as a JSON string, where they hold a raw CR or LF, which a line cannot.
+// - `body_text` instead of `body`: the same bytes as a JSON string, where they hold a raw CR or LF, which a line
+//   cannot.
 
 package import Models
 

@@ -1,5 +1,5 @@
-// The path of a batch: whose records, of which life, from which number to which (contract §4). Read strictly: each batch has
-// exactly one name, so that "the same range again" is the same path.
+// The path of a batch: whose records, of which life, from which number to which (contract §4). Read strictly: each
+// batch has exactly one name, so that "the same range again" is the same path.
 
 import Models
 

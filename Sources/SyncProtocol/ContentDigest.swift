@@ -20,7 +20,8 @@ package enum ContentDigest {
 
     package static func format(_ sha256: [UInt8]) -> String { sha256.withUnsafeBytes { format($0) } }
 
-    /// The 32 bytes; other algorithms in the list are skipped. Nil where there is no SHA-256, more than one, or a malformed one.
+    /// The 32 bytes; other algorithms in the list are skipped. Nil where there is no SHA-256, more than one, or a
+    /// malformed one.
     package static func parse(_ header: String) -> [UInt8]? {
         var found: [UInt8]?
         for member in header.split(separator: ",") {

@@ -1,11 +1,11 @@
 // A set of 64-bit numbers kept as closed ranges: which records or reports have been received or archived.
 //
-// Why: complete data is one range, so the memory grows with the gaps and not with the numbers, and nothing ever has to be
-// forgotten to stay within a window (design.md, "Deduplication without a window"; I5).
+// Why: complete data is one range, so the memory grows with the gaps and not with the numbers, and nothing ever has to
+// be forgotten to stay within a window (design.md, "Deduplication without a window"; I5).
 //
-// Form: `earlier` holds ascending ranges with at least one missing number between neighbours; the highest range lies inline
-// in `lowest`…`highest` after them. A set without gaps therefore allocates nothing, and the usual insertion (the next
-// number) touches two words. The empty set has `lowest` > `highest`.
+// Form: `earlier` holds ascending ranges with at least one missing number between neighbours; the highest range lies
+// inline in `lowest`…`highest` after them. A set without gaps therefore allocates nothing, and the usual insertion
+// (the next number) touches two words. The empty set has `lowest` > `highest`.
 
 package struct IntervalSet: Hashable, Sendable {
     private var earlier: [Span] = []

@@ -7,8 +7,10 @@ package enum SyncLimits {
     package static let compressedBatchBytes = 8 * 1024 * 1024
     /// A batch's lines.
     package static let inflatedBatchBytes = 16 * 1024 * 1024
-    /// Decompressed ÷ compressed. Telemetry that repeats itself compresses better in a batch than alone.
-    package static let inflationRatio = 100
+    /// Decompressed ÷ compressed. Far above a drone's 100: a fleet that says the same thing over and over compresses
+    /// 1,000×, and its relay must not be stuck with a batch central never takes. What a bomb could cost is bounded by
+    /// `inflatedBatchBytes`.
+    package static let inflationRatio = 20_000
     package static let recordsPerBatch = 100_000
     /// Everything of a line but its body.
     package static let envelopeBytes = 4 * 1024

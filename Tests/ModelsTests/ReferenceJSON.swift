@@ -1,5 +1,5 @@
-// A second opinion on what strict JSON is: the contract's grammar written down as plainly as possible, slow and obvious, to hold
-// against the fast parser.
+// A second opinion on what strict JSON is: the contract's grammar written down as plainly as possible, slow and
+// obvious, to hold against the fast parser.
 
 struct ReferenceJSON {
     enum Verdict: Equatable { case valid, invalid, duplicateKey, tooDeep }
@@ -118,7 +118,8 @@ struct ReferenceJSON {
         let simple: [Character: UInt16] = ["\"": 0x22, "\\": 0x5c, "/": 0x2f, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9]
         if let unit = simple[Character(UnicodeScalar(letter))] { return unit }
         let digits = bytes[at...].prefix(4)
-        guard letter == UInt8(ascii: "u"), digits.count == 4, !digits.contains(UInt8(ascii: "+")), !digits.contains(UInt8(ascii: "-")),
+        guard letter == UInt8(ascii: "u"), digits.count == 4, !digits.contains(UInt8(ascii: "+")),
+            !digits.contains(UInt8(ascii: "-")),
             let unit = UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw Refused(verdict: .invalid) }
         at += 4

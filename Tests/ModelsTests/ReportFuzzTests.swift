@@ -14,8 +14,9 @@ struct ReportFuzzTests {
         #""media":[{"uri":"s3://x","bytes":5}],"extra" : { "k" : [ 1 , {} , [] , "v" ] , "l" : false }"#)
 
     private static let pieces = [
-        "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "9", "-", ".", "e", "null", "true", "1e999", "\\u", "\\ud800", " ", "\n", "\0",
-        "\u{7f}", "é", "\u{feff}", "\"a\":1,", "\"drone_id\":\"x\",", "[[[[[[[[[[[[[[[[[", "{\"a\":", "NaN", "00",
+        "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "9", "-", ".", "e", "null", "true", "1e999", "\\u", "\\ud800",
+        " ", "\n", "\0",
+        "\u{7f}", "é", "\u{feff}", "\"a\":1,", "\"drone_id\":\"x\",", "[[[[[[[[[[[[[[[[[", "{\"a\":", "NaN", "00"
     ].map { Array($0.utf8) }
 
     private static func damage(_ body: inout [UInt8], _ random: inout SeededGenerator) {
@@ -38,7 +39,9 @@ struct ReportFuzzTests {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SeededGenerator(seed: seed)
         let parser = ReportParser()
-        let starts = [SampleReports.contract, SampleReports.usual, Self.rich, Self.rich, Self.rich].map { Array($0.utf8) }
+        let starts = [SampleReports.contract, SampleReports.usual, Self.rich, Self.rich, Self.rich].map {
+            Array($0.utf8)
+        }
         var counts = [Int: Int]()
         for _ in 0..<30_000 {
             var body = starts.randomElement(using: &random) ?? []

@@ -76,7 +76,7 @@ struct ReportRulesTests {
     func emptyLists() throws {
         for text in [
             SampleReports.report(),
-            SampleReports.report(#""citizens":[]"#, #""words":[]"#, #""readings":{}"#, #""media":[]"#),
+            SampleReports.report(#""citizens":[]"#, #""words":[]"#, #""readings":{}"#, #""media":[]"#)
         ] {
             try parser.with(text) { report in
                 #expect(report.citizenCount == 0 && report.wordCount == 0 && report.readingCount == 0)
@@ -164,7 +164,7 @@ struct ReportRulesTests {
         (SampleReports.report(#""media":[{"uri":"a","bytes":-1}]"#), "invalid_field", "media[0].bytes"),
         (SampleReports.report(#""media":[{"uri":"a","bytes":1.5}]"#), "invalid_field", "media[0].bytes"),
         (SampleReports.report(#""media":[{"uri":"a","sha256":5}]"#), "invalid_field", "media[0].sha256"),
-        (SampleReports.report(#""media":[{"uri":"a","type":null}]"#), "invalid_field", "media[0].type"),
+        (SampleReports.report(#""media":[{"uri":"a","type":null}]"#), "invalid_field", "media[0].type")
     ]
 
     @Test("may reach each limit and not pass it", arguments: limitCases)
@@ -183,38 +183,59 @@ struct ReportRulesTests {
     static let limitCases: [(Int, String, String, @Sendable (Int) -> String)] = [
         (64, "drone_id", "invalid_field", { #"{"drone_id":"\#(text($0))","location":{"lat":1,"lon":2}}"# }),
         (32, "boot", "invalid_field", { SampleReports.report(#""boot":"\#(text($0))""#) }),
-        (1000, "citizens", "too_many_items", {
-            SampleReports.report(#""citizens":[\#(list($0) { #"{"name":"A\#($0)","peacescore":\#($0)}"# })]"#)
-        }),
+        (
+            1000, "citizens", "too_many_items",
+            {
+                SampleReports.report(#""citizens":[\#(list($0) { #"{"name":"A\#($0)","peacescore":\#($0)}"# })]"#)
+            }
+        ),
         (10_000, "words", "too_many_items", { SampleReports.report(#""words":[\#(list($0) { #""w\#($0)""# })]"#) }),
-        (256, "readings", "too_many_items", { SampleReports.report(#""readings":{\#(list($0) { #""r\#($0)":1"# })}"#) }),
+        (
+            256, "readings", "too_many_items",
+            { SampleReports.report(#""readings":{\#(list($0) { #""r\#($0)":1"# })}"#) }
+        ),
         (64, "media", "too_many_items", { SampleReports.report(#""media":[\#(list($0) { #"{"uri":"u\#($0)"}"# })]"#) }),
-        (256, "citizens[0].name", "invalid_field", {
-            SampleReports.report(#""citizens":[{"name":"\#(text($0))","peacescore":1}]"#)
-        }),
-        (256, "citizens[0].name", "invalid_field", {
-            SampleReports.report(#""citizens":[{"name":"\#(text($0, "é"))","peacescore":1}]"#)
-        }),
-        (256, "citizens[0].name", "invalid_field", {
-            SampleReports.report(#""citizens":[{"name":"\#(text($0, #"\ud83d\udd4a"#))","peacescore":1}]"#)
-        }),
+        (
+            256, "citizens[0].name", "invalid_field",
+            {
+                SampleReports.report(#""citizens":[{"name":"\#(text($0))","peacescore":1}]"#)
+            }
+        ),
+        (
+            256, "citizens[0].name", "invalid_field",
+            {
+                SampleReports.report(#""citizens":[{"name":"\#(text($0, "é"))","peacescore":1}]"#)
+            }
+        ),
+        (
+            256, "citizens[0].name", "invalid_field",
+            {
+                SampleReports.report(#""citizens":[{"name":"\#(text($0, #"\ud83d\udd4a"#))","peacescore":1}]"#)
+            }
+        ),
         (256, "words[0]", "invalid_field", { SampleReports.report(#""words":["\#(text($0, "🕊"))"]"#) }),
         (256, "words[0]", "invalid_field", { SampleReports.report(#""words":["\#(text($0, #"\n"#))"]"#) }),
         (128, "readings[0]", "invalid_field", { SampleReports.report(#""readings":{"\#(text($0))":1}"#) }),
         (2048, "media[0].uri", "invalid_field", { SampleReports.report(#""media":[{"uri":"\#(text($0))"}]"#) }),
-        (128, "media[0].sha256", "invalid_field", {
-            SampleReports.report(#""media":[{"uri":"a","sha256":"\#(text($0))"}]"#)
-        }),
-        (128, "media[0].type", "invalid_field", {
-            SampleReports.report(#""media":[{"uri":"a","type":"\#(text($0, "ü"))"}]"#)
-        }),
+        (
+            128, "media[0].sha256", "invalid_field",
+            {
+                SampleReports.report(#""media":[{"uri":"a","sha256":"\#(text($0))"}]"#)
+            }
+        ),
+        (
+            128, "media[0].type", "invalid_field",
+            {
+                SampleReports.report(#""media":[{"uri":"a","type":"\#(text($0, "ü"))"}]"#)
+            }
+        )
     ]
 
     @Test("lies on the Earth, its edges included")
     func earth() {
         for (latitude, longitude, accepted) in [
             ("90", "180", true), ("-90", "-180", true), ("-0", "0.0e0", true), ("90.0000000000001", "0", false),
-            ("-90.00000000001", "0", false), ("0", "180.0000000001", false), ("0", "-181", false), ("1e2", "0", false),
+            ("-90.00000000001", "0", false), ("0", "180.0000000001", false), ("0", "-181", false), ("1e2", "0", false)
         ] {
             let outcome = parser.outcome(#"{"drone_id":"a","location":{"lat":\#(latitude),"lon":\#(longitude)}}"#)
             #expect((outcome == .accepted) == accepted, "\(latitude) \(longitude)")
@@ -240,7 +261,8 @@ struct ReportRulesTests {
     func extra() throws {
         let text = #"""
             {"z" : {"deep": [1, {"a":null}]}, "drone_id":"a","location":{"lat":1,"heading":[2 ],"lon":2},
-            "citizens":[{"name":"A","peacescore":1,"age": 5}],"media":[{"uri":"u","w":1.50},{"uri":"v","w":2}],"\u0061\"":"\u00e9"}
+            "citizens":[{"name":"A","peacescore":1,"age": 5}],"media":[{"uri":"u","w":1.50},{"uri":"v","w":2}],
+            "\u0061\"":"\u00e9"}
             """#
         try parser.with(text) { report in
             #expect(report.extraCount == 6)
@@ -280,7 +302,7 @@ struct ReportRulesTests {
         for text in Self.faultCases.map(\.0) + [
             SampleReports.report(#""citizens":[{"name":"\#(marker)","peacescore":"\#(marker)"}]"#),
             SampleReports.report(#""words":["\#(marker)",{"\#(marker)":1}]"#),
-            SampleReports.report(#""\#(marker)":1,"\#(marker)":2"#), #"{"\#(marker)":"#,
+            SampleReports.report(#""\#(marker)":1,"\#(marker)":2"#), #"{"\#(marker)":"#
         ] {
             Array(text.utf8).withUnsafeBytes { buffer in
                 do throws(Problem) {

@@ -22,7 +22,9 @@ enum SampleReports {
 
     /// A usual report: 8 citizens, 40 words, 1.4 KB.
     static let usual: String = {
-        let citizens = (0..<8).map { #"{"name":"Ada Martin \#($0)","peacescore":\#($0 * 11).25,"confidence":0.9\#($0)}"# }
+        let citizens = (0..<8).map {
+            #"{"name":"Ada Martin \#($0)","peacescore":\#($0 * 11).25,"confidence":0.9\#($0)}"#
+        }
         let words = (0..<40).map { #""word\#($0)""# }
         return """
             {"drone_id":"pw-000123","boot":"6f1c","seq":4711,"observed_at":"2026-11-20T05:00:00.123Z",\

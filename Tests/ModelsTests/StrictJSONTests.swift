@@ -15,20 +15,27 @@ struct StrictJSONTests {
             "", " ", "{", "}", "{]", "[", "nul", "truefalse", report + "x", report + report, report + ",", "[" + report,
             "\u{feff}" + report, report + "\0", "\0" + report, #"{"a":1,}"#, #"{,"a":1}"#, #"{"a" 1}"#, #"{"a":}"#,
             #"{"a"}"#, #"{a:1}"#, #"{'a':1}"#, #"{"a":1 "b":2}"#, #"{"a":1"b":2}"#, #"{"a":[1,]}"#, #"{"a":[,1]}"#,
-            #"{"a":[1 2]}"#, #"{"a":[1}"#, #"{"a":{"b":1]}"#, #"{"a":"x"#, #"{"a":"x\"}"#, #"{"a":"x""y"}"#, #"{"a":"x"y}"#,
-            #"{"a":NaN}"#, #"{"a":Infinity}"#, #"{"a":-Infinity}"#, #"{"a":nan}"#, #"{"a":0x10}"#, #"{"a":01}"#, #"{"a":-01}"#,
-            #"{"a":+1}"#, #"{"a":.5}"#, #"{"a":1.}"#, #"{"a":1e}"#, #"{"a":1e+}"#, #"{"a":-}"#, #"{"a":--1}"#, #"{"a":1.5.5}"#,
+            #"{"a":[1 2]}"#, #"{"a":[1}"#, #"{"a":{"b":1]}"#, #"{"a":"x"#, #"{"a":"x\"}"#, #"{"a":"x""y"}"#,
+            #"{"a":"x"y}"#,
+            #"{"a":NaN}"#, #"{"a":Infinity}"#, #"{"a":-Infinity}"#, #"{"a":nan}"#, #"{"a":0x10}"#, #"{"a":01}"#,
+            #"{"a":-01}"#,
+            #"{"a":+1}"#, #"{"a":.5}"#, #"{"a":1.}"#, #"{"a":1e}"#, #"{"a":1e+}"#, #"{"a":-}"#, #"{"a":--1}"#,
+            #"{"a":1.5.5}"#,
             #"{"a":1e999}"#, #"{"a":-1e999}"#, #"{"a":1e99999999999999999999}"#, #"{"a":1_000}"#, #"{"a":1;}"#,
-            #"{"a":True}"#, #"{"a":nulls}"#, #"{"a":tru}"#, #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u12g4"}"#, #"{"a":"\"}"#,
+            #"{"a":True}"#, #"{"a":nulls}"#, #"{"a":tru}"#, #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u12g4"}"#,
+            #"{"a":"\"}"#,
             #"{"a":"\ud800"}"#, #"{"a":"\udc00"}"#, #"{"a":"\ud800\ud800"}"#, #"{"a":"\ud800x"}"#, #"{"a":"\ud83d\n"}"#,
             #"{"a":"\udc00\ud800"}"#, #"{"\ud800":1}"#, "{\"a\":\"\n\"}", "{\"a\":\"\t\"}", "{\"a\":\"\u{1}\"}",
-            "{\"a\":\"\0\"}", "{\"a\":\u{c}1}", "{\"a\":1\u{b}}", "{\"a\":\u{a0}1}", "{\"a\":1\u{1a}}", "/* */ {}", "{} // x",
-            #"{"a":\u0031}"#, #"{\u0022a":1}"#, #"{"a":1}{"#, #"{"a":1}]"#, ":", ",", #""a":1"#, "{1:2}", "{null:2}", "{{}:1}",
+            "{\"a\":\"\0\"}", "{\"a\":\u{c}1}", "{\"a\":1\u{b}}", "{\"a\":\u{a0}1}", "{\"a\":1\u{1a}}", "/* */ {}",
+            "{} // x",
+            #"{"a":\u0031}"#, #"{\u0022a":1}"#, #"{"a":1}{"#, #"{"a":1}]"#, ":", ",", #""a":1"#, "{1:2}", "{null:2}",
+            "{{}:1}"
         ]
         let raw: [[UInt8]] = [
             [0xff, 0xfe, 0x7b, 0, 0x7d, 0], [0, 0x7b, 0, 0x7d],  // UTF-16
-            [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82], [0x80], [0xf8, 0x88, 0x80, 0x80, 0x80],
-            [0xc1, 0xbf], [0xe0, 0x9f, 0xbf], [0xf0, 0x8f, 0xbf, 0xbf], [0xff],
+            [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82], [0x80],
+            [0xf8, 0x88, 0x80, 0x80, 0x80],
+            [0xc1, 0xbf], [0xe0, 0x9f, 0xbf], [0xf0, 0x8f, 0xbf, 0xbf], [0xff]
         ]
         return texts.map { Array($0.utf8) } + raw.prefix(2)
             + raw.dropFirst(2).map { Array(#"{"a":""#.utf8) + $0 + Array(#""}"#.utf8) }
@@ -41,8 +48,9 @@ struct StrictJSONTests {
 
     @Test("that breaks a rule and then the JSON is answered 400, not 422")
     func syntaxWins() {
-        #expect(parser.outcome(#"{"drone_id":5,"location":{"lat":999},"x":[1,}"#)
-            == .refused(status: 400, code: "invalid_json", field: nil))
+        #expect(
+            parser.outcome(#"{"drone_id":5,"location":{"lat":999},"x":[1,}"#)
+                == .refused(status: 400, code: "invalid_json", field: nil))
         #expect(parser.outcome(#"[1,2,{"a":1,"a":2}]"#) == .refused(status: 400, code: "duplicate_key", field: nil))
     }
 
@@ -55,10 +63,11 @@ struct StrictJSONTests {
             SampleReports.report(#""citizens":[{"name":"A","name":"A","peacescore":1}]"#),
             SampleReports.report(#""citizens":[{"name":"A","age":1,"peacescore":1,"age":1}]"#),
             SampleReports.report(#""readings":{"a":1,"b":2,"a":3}"#), SampleReports.report(#""é":1"#, #""\u00e9":1"#),
-            SampleReports.report(#""readings":{"a\/b":1,"a/b":2}"#), SampleReports.report(#""🕊":1"#, #""\ud83d\udd4a":1"#),
+            SampleReports.report(#""readings":{"a\/b":1,"a/b":2}"#),
+            SampleReports.report(#""🕊":1"#, #""\ud83d\udd4a":1"#),
             SampleReports.report(#""media":[{"uri":"a","uri":"b"}]"#),
             #"{"drone_id":"a","location":{"lat":1,"lat":1,"lon":1}}"#,
-            #"{"drone_id":"a","location":{"lat":1,"lon":1},"location":{"lat":1,"lon":1}}"#,
+            #"{"drone_id":"a","location":{"lat":1,"lon":1},"location":{"lat":1,"lon":1}}"#
         ])
     func duplicates(text: String) {
         #expect(parser.outcome(text) == .refused(status: 400, code: "duplicate_key", field: nil))
@@ -66,7 +75,9 @@ struct StrictJSONTests {
 
     @Test("may use the same key in different objects, and keys that differ in bytes only (no normalisation)")
     func sameKeyElsewhere() {
-        #expect(parser.outcome(SampleReports.report(#""x":{"a":1}"#, #""y":{"a":1}"#, #""z":[{"a":1},{"a":1}]"#)) == .accepted)
+        #expect(
+            parser.outcome(SampleReports.report(#""x":{"a":1}"#, #""y":{"a":1}"#, #""z":[{"a":1},{"a":1}]"#))
+                == .accepted)
         #expect(parser.outcome(SampleReports.report(#""\u00e9":1"#, #""e\u0301":1"#)) == .accepted)
     }
 
@@ -74,7 +85,8 @@ struct StrictJSONTests {
     func depth() {
         func nested(_ levels: Int, _ open: String, _ close: String, _ core: String) -> String {
             SampleReports.report(
-                #""x":"# + String(repeating: open, count: levels - 1) + core + String(repeating: close, count: levels - 1))
+                #""x":"# + String(repeating: open, count: levels - 1) + core
+                    + String(repeating: close, count: levels - 1))
         }
         let refused = ParseOutcome.refused(status: 400, code: "too_deep", field: nil)
         for (open, close) in [("[", "]"), (#"{"a":"#, "}")] {
@@ -84,8 +96,10 @@ struct StrictJSONTests {
         }
         #expect(parser.outcome(nested(17, "[", "]", "")) == refused)
         #expect(parser.outcome(String(repeating: "[", count: 100_000)) == refused)
-        #expect(parser.outcome(String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)) == refused)
-        #expect(parser.outcome(SampleReports.report(#""citizens":"# + String(repeating: "[", count: 50_000))) == refused)
+        #expect(
+            parser.outcome(String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)) == refused)
+        #expect(
+            parser.outcome(SampleReports.report(#""citizens":"# + String(repeating: "[", count: 50_000))) == refused)
     }
 
     @Test("may have 256 KiB and not one byte more, white space around it not counted")
@@ -114,7 +128,8 @@ struct StrictJSONTests {
     static let hostile: [(String, Int?, [UInt8])] = {
         func full(_ member: String) -> [UInt8] { Array(SampleReports.report(member).utf8) }
         let keys = (0..<22_000).map { #""k\#($0)":1"# }.joined(separator: ",")
-        let longKeys = (0..<1000).map { #""\#(String(repeating: "k", count: 230))\#(1000 + $0)":1"# }.joined(separator: ",")
+        let longKeys = (0..<1000).map { #""\#(String(repeating: "k", count: 230))\#(1000 + $0)":1"# }.joined(
+            separator: ",")
         let numbers = "[" + String(repeating: "1,", count: 120_000) + "1]"
         return [
             ("22,000 keys", nil, full(keys)), ("22,000 keys, nested", nil, full(#""x":{\#(keys)}"#)),
@@ -132,18 +147,20 @@ struct StrictJSONTests {
             ("1 MiB", 413, [UInt8](repeating: 0x5b, count: 1 << 20)),
             ("256 KiB of quotes", 400, [UInt8](repeating: 0x22, count: 262_144)),
             ("256 KiB of commas", 400, [UInt8](repeating: 0x2c, count: 262_144)),
-            ("256 KiB of NUL", 400, [UInt8](repeating: 0, count: 262_144)),
+            ("256 KiB of NUL", 400, [UInt8](repeating: 0, count: 262_144))
         ]
     }()
 
     @Test(
         "has its numbers rounded correctly",
         arguments: [
-            "0", "-0", "1", "-1", "0.1", "12.5", "1e22", "1e23", "1e-22", "1e-23", "123456789012345678", "9007199254740993",
-            "9007199254740992", "0.30000000000000004", "2.2250738585072014e-308", "5e-324", "2e-324", "1.7976931348623157e308",
+            "0", "-0", "1", "-1", "0.1", "12.5", "1e22", "1e23", "1e-22", "1e-23", "123456789012345678",
+            "9007199254740993",
+            "9007199254740992", "0.30000000000000004", "2.2250738585072014e-308", "5e-324", "2e-324",
+            "1.7976931348623157e308",
             "4.9406564584124654e-324", "1e-400", "-1e-400", "0e999", "0.000e999", "1.0000000000000000000000000000001",
             "179769313486231570000000000000000000000e270", "8.5e-5", "18446744073709551615", "18446744073709551616",
-            "0.0000000000000000000000000000000000000000000000001e49", "1E5", "1e+5", "90071992547409910e-1",
+            "0.0000000000000000000000000000000000000000000000001e49", "1E5", "1e+5", "90071992547409910e-1"
         ])
     func numbers(text: String) throws {
         try parser.with(SampleReports.report(#""readings":{"x":\#(text)}"#)) { report in
@@ -161,7 +178,8 @@ struct StrictJSONTests {
             guard value.isFinite else { continue }
             var text = "\(value)"
             if Bool.random(using: &random) {
-                text = "\(Int.random(in: -99999...99999, using: &random)).\(UInt32.random(in: 0 ... .max, using: &random))"
+                text =
+                    "\(Int.random(in: -99999...99999, using: &random)).\(UInt32.random(in: 0 ... .max, using: &random))"
                     + "e\(Int.random(in: -30...30, using: &random))"
             }
             try parser.with(SampleReports.report(#""readings":{"x":\#(text)}"#)) { report in

@@ -23,7 +23,8 @@ columba_json_slice trim(const uint8_t *bytes, size_t length) {
     return {static_cast<uint32_t>(first), static_cast<uint32_t>(length - first)};
 }
 
-/// Opens the trimmed bytes in the walker. simdjson skips a byte order mark in some versions; the contract refuses it in all.
+/// Opens the trimmed bytes in the walker. simdjson skips a byte order mark in some versions; the contract refuses it
+/// in all.
 bool open(columba::Walker &walker, const uint8_t *bytes, const columba_json_slice &body, uint32_t max) {
     walker.status = COLUMBA_JSON_OK;
     if (body.length > max) return walker.fail(COLUMBA_JSON_TOO_LARGE);

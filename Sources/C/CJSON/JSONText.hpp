@@ -1,4 +1,5 @@
-// Pieces of JSON text: strings and numbers, each given by its exact bytes. No allocation, no exceptions, no reads outside.
+// Pieces of JSON text: strings and numbers, each given by its exact bytes. No allocation, no exceptions, no reads
+// outside.
 #pragma once
 
 #include <charconv>

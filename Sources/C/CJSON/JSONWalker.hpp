@@ -1,5 +1,5 @@
-// The walk over a document's tokens: grammar, depth and duplicate keys, for any JSON (I8). Time is O(n log n) in the input's bytes,
-// the stack at most `depth` frames deep, memory a few times the input and kept for the next document.
+// The walk over a document's tokens: grammar, depth and duplicate keys, for any JSON (I8). Time is O(n log n) in the
+// input's bytes, the stack at most `depth` frames deep, memory a few times the input and kept for the next document.
 #pragma once
 
 #include <algorithm>
@@ -332,8 +332,8 @@ class Walker {
         return true;
     }
 
-    /// Few keys: all pairs. Many: sorted, first by hash (one comparison of numbers each), then, where hashes collide as an
-    /// attacker may arrange, by content. Reorders the keys.
+    /// Few keys: all pairs. Many: sorted, first by hash (one comparison of numbers each), then, where hashes collide
+    /// as an attacker may arrange, by content. Reorders the keys.
     static bool are_unique(Key *first, Key *last) {
         if (last - first <= 12) {
             for (Key *left = first; left < last; left++) {

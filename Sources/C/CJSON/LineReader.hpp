@@ -1,5 +1,5 @@
-// A line of the sync protocol (contract §4) read from a Walker's tokens. Members it does not know are skipped: a newer relay may
-// send them. The body is delimited, not judged.
+// A line of the sync protocol (contract §4) read from a Walker's tokens. Members it does not know are skipped: a newer
+// relay may send them. The body is delimited, not judged.
 #pragma once
 
 #include "ReportReader.hpp"

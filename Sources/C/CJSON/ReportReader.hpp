@@ -1,5 +1,5 @@
-// A report (contract §1) read from a Walker's tokens. A broken rule is noted and reading goes on to the end, because what is not
-// JSON at all must be answered 400 and not 422, wherever the fault stands.
+// A report (contract §1) read from a Walker's tokens. A broken rule is noted and reading goes on to the end, because
+// what is not JSON at all must be answered 400 and not 422, wherever the fault stands.
 #pragma once
 
 #include <limits>
@@ -80,7 +80,9 @@ class ReportReader {
     static int identify(const Key &key) {
         static_assert(COLUMBA_FIELD_MEDIA - COLUMBA_FIELD_DRONE_ID == 8, "members are numbered like their fields");
         switch (key.length) {
-            case 8: return key.is("drone_id") ? 0 : key.is("location") ? 4 : key.is("citizens") ? 5 : key.is("readings") ? 7 : -1;
+            case 8:
+                if (key.is("drone_id")) return 0;
+                return key.is("location") ? 4 : key.is("citizens") ? 5 : key.is("readings") ? 7 : -1;
             case 5: return key.is("words") ? 6 : key.is("media") ? 8 : -1;
             case 4: return key.is("boot") ? 1 : -1;
             case 3: return key.is("seq") ? 2 : -1;
@@ -97,10 +99,10 @@ class ReportReader {
             case 2: return seq();
             case 3: return observed_at();
             case 4: return location();
-            case 5: return list(COLUMBA_FIELD_CITIZENS, limits_.citizens, [this](uint32_t index) { return citizen(index); });
-            case 6: return list(COLUMBA_FIELD_WORDS, limits_.words, [this](uint32_t index) { return word(index); });
+            case 5: return list(COLUMBA_FIELD_CITIZENS, limits_.citizens, [this](uint32_t at) { return citizen(at); });
+            case 6: return list(COLUMBA_FIELD_WORDS, limits_.words, [this](uint32_t at) { return word(at); });
             case 7: return readings();
-            case 8: return list(COLUMBA_FIELD_MEDIA, limits_.media, [this](uint32_t index) { return medium(index); });
+            case 8: return list(COLUMBA_FIELD_MEDIA, limits_.media, [this](uint32_t at) { return medium(at); });
             default: return extra(COLUMBA_SCOPE_REPORT, 0, token, 2);
         }
     }
@@ -188,7 +190,9 @@ class ReportReader {
     }
 
     /// A string of `min`…`max` characters.
-    bool text(columba_json_string &token, columba_json_field field, uint32_t min, uint32_t max, uint32_t depth, uint32_t index) {
+    bool text(
+        columba_json_string &token, columba_json_field field, uint32_t min, uint32_t max, uint32_t depth,
+        uint32_t index) {
         if (walker_.peek() != '"') return wrong(field, depth, index);
         if (!walker_.string(token)) return false;
         // A character has at least one byte, so short strings need no counting.
@@ -205,7 +209,10 @@ class ReportReader {
         columba_json_citizen item{};
         uint32_t seen = 0;
         const bool complete = walker_.members(
-            3, [](const Key &key) { return key.is("name") ? 0 : key.is("peacescore") ? 1 : key.is("confidence") ? 2 : -1; },
+            3,
+            [](const Key &key) {
+                return key.is("name") ? 0 : key.is("peacescore") ? 1 : key.is("confidence") ? 2 : -1;
+            },
             [&](int known, const Key &, columba_json_string token) {
                 if (known >= 0) seen |= uint32_t(1) << known;
                 switch (known) {
@@ -267,9 +274,12 @@ class ReportReader {
                     case 0:
                         has_uri = true;
                         return text(item.uri, COLUMBA_FIELD_MEDIA_URI, 1, limits_.media_uri_characters, 4, index);
-                    case 1: return text(item.sha256, COLUMBA_FIELD_MEDIA_SHA256, 0, limits_.media_hash_characters, 4, index);
+                    case 1:
+                        return text(
+                            item.sha256, COLUMBA_FIELD_MEDIA_SHA256, 0, limits_.media_hash_characters, 4, index);
                     case 2: return media_bytes(item, index);
-                    case 3: return text(item.type, COLUMBA_FIELD_MEDIA_TYPE, 0, limits_.media_type_characters, 4, index);
+                    case 3:
+                        return text(item.type, COLUMBA_FIELD_MEDIA_TYPE, 0, limits_.media_type_characters, 4, index);
                     default: return extra(COLUMBA_SCOPE_MEDIA, index, token, 4);
                 }
             });

@@ -1,5 +1,5 @@
-// The output of a decompressor whose final size is unknown: grows by doubling, stops one byte past the limit, so that "exactly the
-// limit" and "more" can be told apart without producing more.
+// The output of a decompressor whose final size is unknown: grows by doubling, stops one byte past the limit, so that
+// "exactly the limit" and "more" can be told apart without producing more.
 
 struct GrowingOutput {
     private(set) var bytes: [UInt8] = []

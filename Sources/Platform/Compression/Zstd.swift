@@ -1,13 +1,14 @@
 // Zstandard (RFC 8878): batches between relay and central, and bodies of drones that compress.
 //
-// Only a single frame is read: concatenated and skippable frames count as trailing bytes. The window is bounded, so that a frame
-// cannot ask for more memory than the output limit warrants.
+// Only a single frame is read: concatenated and skippable frames count as trailing bytes. The window is bounded, so
+// that a frame cannot ask for more memory than the output limit warrants.
 
 import CZstd
 
 package enum Zstd {
     /// Levels 1 (fastest) to 19 (smallest); reports compress about 5×. The frame carries its size and a checksum.
-    package static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32 = 3) throws(CompressionError) -> [UInt8] {
+    package static func compress(_ bytes: UnsafeRawBufferPointer, level: Int32 = 3) throws(CompressionError) -> [UInt8]
+    {
         precondition((1...19).contains(level), "a zstd level is 1 to 19")
         guard let context = ZSTD_createCCtx() else { throw libraryError("no memory for a compressor") }
         defer { ZSTD_freeCCtx(context) }
@@ -46,11 +47,32 @@ package enum Zstd {
         defer { ZSTD_freeDCtx(context) }
         // A window of 2^24 bytes is enough for level 19; the library's own limit would be 2^27.
         ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, 24)
-        // Frames of a single segment need no window of their own: their claimed size is checked instead.
+        // The two highest values mean "unknown" and "not a frame".
         let claimed = ZSTD_getFrameContentSize(bytes.baseAddress, bytes.count)
-        if claimed < UInt64.max - 1, claimed > UInt64(limit.bytes) { throw limit.error }
-        let hint = claimed < UInt64.max - 1 ? Int(claimed) : min(limit.bytes, bytes.count * 6)
-        return try inflate(bytes, context: context, limit: limit, firstCapacity: hint)
+        if claimed < UInt64.max - 1 {
+            if claimed > UInt64(limit.bytes) { throw limit.error }
+            return try inflate(bytes, context: context, size: Int(claimed))
+        }
+        return try inflate(bytes, context: context, limit: limit, firstCapacity: min(limit.bytes, bytes.count * 6))
+    }
+
+    /// A frame that tells its size: one call, straight into the result. The library checks the claim.
+    private static func inflate(
+        _ bytes: UnsafeRawBufferPointer, context: OpaquePointer, size: Int
+    ) throws(CompressionError) -> [UInt8] {
+        let frame = ZSTD_findFrameCompressedSize(bytes.baseAddress, bytes.count)
+        if ZSTD_isError(frame) == 0, frame < bytes.count {
+            throw CompressionError(code: .trailingBytes, detail: "there are bytes after the frame's end")
+        }
+        var code = 0
+        let output = [UInt8](unsafeUninitializedCapacity: size) { target, count in
+            code = ZSTD_decompressDCtx(context, target.baseAddress, size, bytes.baseAddress, bytes.count)
+            count = ZSTD_isError(code) == 0 ? code : 0
+        }
+        guard ZSTD_isError(code) == 0 else {
+            throw CompressionError(code: .corrupt, detail: String(cString: ZSTD_getErrorName(code)))
+        }
+        return output
     }
 
     package static func decompress(_ bytes: [UInt8], maxBytes: Int, maxRatio: Int) throws(CompressionError) -> [UInt8] {

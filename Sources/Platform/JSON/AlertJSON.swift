@@ -1,5 +1,5 @@
-// Alerts and their state changes as JSON (contract §3): to operators, into the buffer, and as bodies of the sync protocol.
-// Reading is a rare path (central's intake of alerts): Foundation's decoder does.
+// Alerts and their state changes as JSON (contract §3): to operators, into the buffer, and as bodies of the sync
+// protocol. Reading is a rare path (central's intake of alerts): Foundation's decoder does.
 
 import FoundationEssentials
 package import Models
@@ -121,7 +121,8 @@ private struct AlertText: Decodable {
     }
 
     static let problem = Problem(
-        status: 422, code: "invalid_alert", detail: "the record is not an alert or a state change of contract version 1")
+        status: 422, code: "invalid_alert", detail: "the record is not an alert or a state change of contract version 1"
+    )
 
     static func decode<Text: Decodable>(_ type: Text.Type, from json: UnsafeRawBufferPointer) throws(Problem) -> Text {
         guard json.count <= ReportLimits.bodyBytes else {

@@ -1,4 +1,5 @@
-// What the C parser found, in words: a stable code, where it is, and what would be right. No value is ever repeated (I9).
+// What the C parser found, in words: a stable code, where it is, and what would be right. No value is ever repeated
+// (I9).
 
 import CJSON
 import Models
@@ -26,13 +27,15 @@ struct JSONFault {
             Problem(status: 400, code: "invalid_json", detail: "the body is not valid UTF-8")
         case COLUMBA_JSON_DUPLICATE_KEY:
             Problem(
-                status: 400, code: "duplicate_key", detail: "an object holds the same key twice; each key may occur once")
+                status: 400, code: "duplicate_key",
+                detail: "an object holds the same key twice; each key may occur once")
         case COLUMBA_JSON_TOO_DEEP:
             Problem(
                 status: 400, code: "too_deep",
                 detail: "objects and arrays may be nested \(ReportLimits.depth) levels deep")
         case COLUMBA_JSON_NUMBER_RANGE:
-            Problem(status: 400, code: "invalid_json", detail: "a number is too large for a 64-bit floating-point number")
+            Problem(
+                status: 400, code: "invalid_json", detail: "a number is too large for a 64-bit floating-point number")
         case COLUMBA_JSON_NO_MEMORY:
             Problem(
                 status: 503, code: "out_of_memory", detail: "there was no memory to read the body; send it again later",
@@ -42,7 +45,7 @@ struct JSONFault {
         default:
             Problem(
                 status: 400, code: "invalid_json",
-                detail: "the body is not strict JSON (RFC 8259): check quotes, commas, numbers, escapes, and bytes after its end")
+                detail: "the body is not strict JSON (RFC 8259): check quotes, commas, numbers, escapes, its end")
         }
     }
 

@@ -1,4 +1,5 @@
-// A JSON string as it stands in a document: it can be copied on without being understood, and read when somebody needs the text.
+// A JSON string as it stands in a document: it can be copied on without being understood, and read when somebody needs
+// the text.
 
 import CJSON
 

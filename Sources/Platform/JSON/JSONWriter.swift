@@ -1,4 +1,5 @@
-// Writes JSON from front to back into bytes; commas and colons come by themselves. Broken nesting is our own mistake and stops.
+// Writes JSON from front to back into bytes; commas and colons come by themselves. Broken nesting is our own mistake
+// and stops.
 //
 //   var json = JSONWriter()
 //   json.object { $0.member("n", 5); $0.key("list"); $0.array { $0.string("a") } }
@@ -104,14 +105,38 @@ package struct JSONWriter {
 
     // MARK: Members
 
-    package mutating func member(_ name: String, _ value: String) { key(name); string(value) }
-    package mutating func member(_ name: String, _ value: Int64) { key(name); integer(value) }
-    package mutating func member(_ name: String, _ value: Int) { key(name); integer(value) }
-    package mutating func member(_ name: String, _ value: Double) { key(name); number(value) }
-    package mutating func member(_ name: String, _ value: Bool) { key(name); bool(value) }
-    package mutating func member(_ name: String, _ value: Timestamp) { key(name); timestamp(value) }
-    package mutating func member(_ name: String, raw value: [UInt8]) { key(name); raw(value) }
-    package mutating func member(_ name: String, raw value: UnsafeRawBufferPointer) { key(name); raw(value) }
+    package mutating func member(_ name: String, _ value: String) {
+        key(name)
+        string(value)
+    }
+    package mutating func member(_ name: String, _ value: Int64) {
+        key(name)
+        integer(value)
+    }
+    package mutating func member(_ name: String, _ value: Int) {
+        key(name)
+        integer(value)
+    }
+    package mutating func member(_ name: String, _ value: Double) {
+        key(name)
+        number(value)
+    }
+    package mutating func member(_ name: String, _ value: Bool) {
+        key(name)
+        bool(value)
+    }
+    package mutating func member(_ name: String, _ value: Timestamp) {
+        key(name)
+        timestamp(value)
+    }
+    package mutating func member(_ name: String, raw value: [UInt8]) {
+        key(name)
+        raw(value)
+    }
+    package mutating func member(_ name: String, raw value: UnsafeRawBufferPointer) {
+        key(name)
+        raw(value)
+    }
 
     // MARK: Private
 

@@ -1,10 +1,10 @@
-// Reads a line of the sync protocol (contract §4). The body comes out as the exact bytes the drone sent and is not judged here:
-// a line whose body is broken still has a number to refuse it by.
+// Reads a line of the sync protocol (contract §4). The body comes out as the exact bytes the drone sent and is not
+// judged here: a line whose body is broken still has a number to refuse it by.
 
 import CJSON
 package import Models
 
-/// Valid until its parser's next `parse` and as long as the input bytes are.
+/// Valid until its parser's next `parse`, and as long as the parser and the input bytes live.
 package struct ParsedLine {
     package let n: Int64
     package let receivedAt: Timestamp

@@ -3,8 +3,8 @@
 import Glibc
 
 package enum NDJSON {
-    /// Calls `body` with each line (LF or CR LF removed, white space around it kept) and its number among the lines that are not
-    /// blank, from 0. The last line may lack its LF.
+    /// Calls `body` with each line (LF or CR LF removed, white space around it kept) and its number among the lines
+    /// that are not blank, from 0. The last line may lack its LF.
     package static func forEachLine(
         in bytes: UnsafeRawBufferPointer, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) rethrows {

@@ -1,6 +1,7 @@
-// A report as its parser sees it: numbers by value, text as slices of the input. Nothing is copied until it is asked for.
+// A report as its parser sees it: numbers by value, text as slices of the input. Nothing is copied until it is asked
+// for.
 //
-// Valid until its parser's next `parse` and as long as the input bytes are: use it and let it go, never keep it.
+// Valid until its parser's next `parse`, and as long as the parser and the input bytes live: use it and let it go.
 
 import CJSON
 package import Models
@@ -96,8 +97,9 @@ package struct ParsedReport {
 
     package var extraCount: Int { Int(report.pointee.extra_count) }
 
-    /// Appends the members the contract does not know, as they came, as one JSON object: those of the report under their own
-    /// names, others under `location.heading`, `citizens[0].age`, `media[1].width`. `{}` where there are none.
+    /// Appends the members the contract does not know, as they came, as one JSON object: those of the report under
+    /// their own names, others under `location.heading`, `citizens[0].age`, `media[1].width`. `{}` where there are
+    /// none.
     package func appendExtraJSON(to output: inout [UInt8]) {
         output.append(0x7b)
         for index in 0..<extraCount {

@@ -1,7 +1,8 @@
 // Parses a report (contract §1) from its bytes: strict JSON, every rule of the contract, no allocation per report (I8).
 //
-// A parser owns the memory its results stand in: it serves one thread, and each result is valid until the next `parse` and as
-// long as the input bytes are. What is not JSON is a `Problem` 400 (413 if too large), JSON that is no valid report 422.
+// A parser owns the memory its results stand in: it serves one thread, and each result is valid until the next `parse`
+// and as long as the input bytes are. What is not JSON is a `Problem` 400 (413 if too large), JSON that is no valid
+// report 422.
 
 import CJSON
 package import Models

@@ -167,6 +167,21 @@ package enum FileSystem {
         return String(cString: made)
     }
 
+    /// The folder a file lies in, as an absolute path: what relative paths written in that file start from.
+    package static func folder(of path: String) throws -> String {
+        guard let folder = canonicalPath(parent(of: path)) else {
+            throw SystemError(operation: "find the folder of", path: path, errno: errno)
+        }
+        return folder
+    }
+
+    /// The absolute path without links, `.` and `..`; nil where nothing is there.
+    package static func canonicalPath(_ path: String) -> String? {
+        guard let resolved = realpath(path, nil) else { return nil }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     /// The directory part of a path; "." if it has none.
     package static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }

@@ -62,3 +62,12 @@ void chc_client_destroy(chc_client *client);
 /// Blocks until the exchange is over. *response is to be given to chc_response_clear.
 void chc_perform(chc_client *client, const chc_request *request, chc_response *response);
 void chc_response_clear(chc_response *response);
+
+// For the load generator (bench/columba-bench): one thread that watches thousands of connections (epoll).
+int chc_poll_create(void);
+int chc_poll_add(int poll, int descriptor, uint64_t tag);
+/// Tags of readable descriptors, at most 256; 0 when time was up, -1 with errno. The time limit is exact to
+/// nanoseconds, which an open-loop load needs.
+int chc_poll_wait(int poll, uint64_t *tags, int capacity, int64_t timeout_ns);
+/// Offset of the first `needle`, or -1.
+ptrdiff_t chc_find(const void *bytes, size_t length, const void *needle, size_t needle_length);

@@ -1,9 +1,10 @@
 // The C border of the JSON module: reports and sync protocol lines, parsed strictly (contract §1, §4; I8).
 //
-// simdjson's first stage (SIMD) validates UTF-8, finds every string's end and the position of every token; the walk over these
-// positions (JSONWalker.hpp) is ours, because the contract is stricter than any JSON library: duplicate keys at every level,
-// depth 16, exact bytes. Nothing here throws, aborts or reads past the input. A parser reuses its memory: in steady state
-// parsing allocates nothing. A result is valid until the parser's next call and as long as the input bytes are.
+// simdjson's first stage (SIMD) validates UTF-8, finds every string's end and the position of every token; the walk
+// over these positions (JSONWalker.hpp) is ours, because the contract is stricter than any JSON library: duplicate
+// keys at every level, depth 16, exact bytes. Nothing here throws, aborts or reads past the input. A parser reuses its
+// memory: in steady state parsing allocates nothing. A result is valid until the parser's next call and as long as the
+// input bytes are.
 #pragma once
 
 #include <stdbool.h>
@@ -204,13 +205,13 @@ void columba_json_parser_destroy(columba_json_parser *parser) COLUMBA_NOEXCEPT;
 columba_json_status columba_json_parse_report(
     columba_json_parser *parser, const uint8_t *bytes, size_t length, columba_json_report *report) COLUMBA_NOEXCEPT;
 
-/// The body itself is not parsed, only delimited. `n` is set wherever it can be read, also with an error: one bad record must
-/// not lose its number.
+/// The body itself is not parsed, only delimited. `n` is set wherever it can be read, also with an error: one bad
+/// record must not lose its number.
 columba_json_status columba_json_parse_line(
     columba_json_parser *parser, const uint8_t *bytes, size_t length, columba_json_line *line) COLUMBA_NOEXCEPT;
 
-/// Unescapes a string token the parser has accepted (quotes included) into `output`, which has room for `length` bytes. Returns
-/// the number of bytes written.
+/// Unescapes a string token the parser has accepted (quotes included) into `output`, which has room for `length`
+/// bytes. Returns the number of bytes written.
 size_t columba_json_unescape(const uint8_t *token, size_t length, uint8_t *output) COLUMBA_NOEXCEPT;
 
 #ifdef __cplusplus

@@ -1,0 +1,52 @@
+# The commands of Columba's house. `make help` lists them.
+# Everything that is fetched or built lands in .tools/ and .build/, which git ignores.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench clean
+MAKEFLAGS += --no-builtin-rules
+
+# Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
+ARGS ?=
+# A strict build that must not disturb the release build keeps its products apart.
+STRICT_BUILD := .build/strict
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+tools-swift:
+	@command -v swift >/dev/null 2>&1 || { echo "columba: swift is missing; install the Swift 6.3 toolchain (swift.org/install)" >&2; exit 1; }
+
+deps-run: tools-swift
+	@deploy/tools/install-packages
+	@deploy/tools/install-duckdb
+
+deps-test: deps-run
+	@deploy/tools/install-python --with-test-packages
+
+deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader
+
+build: deps-run ## Builds the three programs in release mode
+	@swift build -c release
+
+demo: deps-run ## Builds, then runs central, two relays and simulated drones; ARGS="…" passes options
+	@swift build -c release >&2
+	@exec .build/release/columba demo $(ARGS)
+
+test: deps-test ## Builds, then runs every test in release mode
+	@swift build -c release --build-tests
+	@swift test -c release --skip-build --disable-xctest
+
+check: deps-run ## Format, house rules, and the build with explicit target dependencies
+	@swift format lint --strict --recursive --parallel Package.swift Sources Tests bench
+	@swift build --explicit-target-dependency-import-check error --scratch-path $(STRICT_BUILD)
+	@swift test -c release --disable-xctest --filter HouseRulesTests
+
+format: tools-swift ## Formats every Swift file in place
+	@swift format format --in-place --recursive --parallel Package.swift Sources Tests bench
+
+bench: deps-run ## Measures the relay and central under load and prints the figures
+	@bench/run
+
+clean: ## Removes what was built (the fetched tools stay)
+	@rm -rf .build

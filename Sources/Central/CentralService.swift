@@ -1,0 +1,178 @@
+// Central from top to bottom: read this first. Stages in the order of the flow; shutdown is the reverse.
+//
+//   relay ──PUT batch──▶ CentralRoutes ─▶ BatchIntake ─▶ EmbeddedStream (fsync) ─▶ received           (I4)
+//                                                              │
+//                                          ArchiveLoop ─▶ Archiver ─▶ lake, vault ─▶ archived      (I4, I5)
+//                                                                        │
+//   analyst ──POST /v1/sql──▶ AnalystConsole ─▶ QueryService ◀───────────┘
+
+package import Log
+package import System
+import Configuration
+import Crypto
+import DuckDB
+import HTTPServer
+import Models
+import ObjectStore
+import SyncProtocol
+import Synchronization
+
+package final class CentralService: Sendable {
+    package static let version = "0.1.0"
+
+    private let log: Log
+    private let lock: DirectoryLock
+    private let stream: EmbeddedStream
+    private let loop: ArchiveLoop
+    private let servers: [HTTPServer]
+    private let streamThread: WorkerThread
+    private let archiveThread: WorkerThread
+
+    /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
+    /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
+    package init(
+        _ configuration: CentralConfiguration, time: any TimeSource, log: Log,
+        onFatal: @escaping @Sendable (String) -> Void
+    ) throws {
+        self.log = log
+        let startedAt = Timestamp(microseconds: time.wallMicroseconds())
+        let data = configuration.dataDirectory
+
+        // 1. What is on disk.
+        try FileSystem.makeDirectories(data)
+        lock = try DirectoryLock(data)
+        let duckDB = try DuckDBExecutable.locate()
+        let lakeDirectory = try Self.directory(configuration.lake)
+        let vaultDirectory = try Self.directory(configuration.vault)
+        let lake = try LocalObjectStore(directory: lakeDirectory)
+        var settings = ArchiverConfiguration(
+            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
+            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
+            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
+        settings.partitions = configuration.archive.partitions
+        let archiver = try Archiver(settings, time: time)
+        stream = try EmbeddedStream(directory: "\(data)/stream", log: log.component("stream"))
+
+        // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life (I4).
+        let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })
+        for relay in archiver.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
+        try stream.recover(after: archiver.committedPosition) { entry in
+            fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
+        }
+
+        // 3. Intake, archive, query.
+        let quarantine = try Quarantine(path: "\(data)/quarantine.db")
+        let intake = BatchIntake(
+            stream: stream, fleet: fleet, quarantine: quarantine, time: time,
+            maxStreamBytes: configuration.limits.maxStreamBytes)
+        loop = ArchiveLoop(
+            archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
+            log: log.component("archive"), onFatal: onFatal)
+        let (stream, loop) = (stream, loop)
+        let base = FiguresBase(
+            startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream, loop: loop)
+        var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries")
+        limits.memoryBytes = configuration.query.memoryBytes
+        limits.threads = configuration.query.threads
+        limits.timeoutSeconds = configuration.query.timeoutSeconds
+        limits.maxRows = configuration.query.maxRows
+        limits.maxConcurrent = configuration.query.maxConcurrent
+        let queries = try QueryService(
+            configuration: limits, lake: lake, time: time, relays: { base.now().relays.map(\.row) },
+            completeThrough: { base.now().completeThrough })
+        let console = AnalystConsole(
+            queries: queries,
+            figures: {
+                var figures = base.now()
+                figures.runningQueries = queries.runningQueries
+                return figures
+            },
+            readiness: { loop.snapshot.lastError == nil })
+
+        // 4. Threads, then the door.
+        streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
+        archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
+        servers = try Self.serve(configuration, intake, console)
+        log.info(
+            "central_ready",
+            [
+                "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archiver.statistics.version),
+                "reports": .int(archiver.statistics.reports), "waiting_batches": .int(stream.batches(after: 0)),
+            ])
+    }
+
+    /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
+    private static func directory(_ path: String) throws -> String {
+        try FileSystem.makeDirectories(path)
+        return FileSystem.canonicalPath(path) ?? path
+    }
+
+    /// The relays' port.
+    package var port: UInt16 { servers[0].port }
+    /// The analysts' port; the same where there is only one.
+    package var analystPort: UInt16 { servers[servers.count - 1].port }
+
+    private static func serve(
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole
+    ) throws -> [HTTPServer] {
+        func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
+            try HTTPServer(
+                HTTPServerConfiguration(
+                    host: address.host, port: address.port, threads: configuration.limits.threads,
+                    maxConnections: configuration.limits.maxConnections),
+                handler: CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts))
+        }
+        guard let analysts = configuration.analystListen else {
+            return [try server(configuration.listen, batches: true, analysts: true)]
+        }
+        return [
+            try server(configuration.listen, batches: true, analysts: false),
+            try server(analysts, batches: false, analysts: true),
+        ]
+    }
+
+    /// Stops taking batches and answers what was taken. What is not archived yet stays in the stream.
+    package func stop() {
+        for server in servers { server.stopAccepting() }
+        stream.close()
+        streamThread.join()
+        for server in servers { server.stop() }
+        loop.stop()
+        archiveThread.join()
+        stream.closeLog()
+        log.info("central_stopped")
+    }
+}
+
+/// Gathers the figures of one moment from central's parts.
+private struct FiguresBase: Sendable {
+    let startedAt: Timestamp
+    let time: any TimeSource
+    let archiver: Archiver
+    let fleet: Fleet
+    let intake: BatchIntake
+    let stream: EmbeddedStream
+    let loop: ArchiveLoop
+
+    func now() -> CentralFigures {
+        let archive = archiver.statistics
+        return CentralFigures(
+            startedAt: startedAt, now: Timestamp(microseconds: time.wallMicroseconds()), archive: archive,
+            relays: CentralFigures.relays(fleet.relays(), archive), intake: intake.counters, progress: loop.snapshot,
+            streamBytes: stream.totalBytes, waitingBatches: stream.batches(after: archive.position),
+            waitingRecords: stream.records(after: archive.position))
+    }
+}
+
+/// The key that turns names into `person_id`: made once, kept in the vault beside the names, readable by central alone.
+enum PseudonymKey {
+    static func load(vault: String) throws -> [UInt8] {
+        let path = "\(vault)/pseudonym.key"
+        if !FileSystem.exists(path) { _ = try FileSystem.createExclusively(path, Array(Random.hex(bytes: 32).utf8)) }
+        let text = String(decoding: try FileSystem.read(path), as: UTF8.self)
+        guard let key = Hex.decode(text), key.count == 32 else {
+            throw ConfigurationError(key: "vault", problem: "\(path) is not a key of 64 hexadecimal digits")
+        }
+        return key
+    }
+}

@@ -1,0 +1,135 @@
+// What central knows of each relay: which record numbers of which epoch are durable here (received), which are archived, and
+// when it was last heard. The first is rebuilt from the stream at start, the second from the archive: both are derived, so
+// an answer can never claim more than what is on disk (I4).
+
+package import Models
+package import SyncProtocol
+import Synchronization
+
+package struct RelayView: Sendable {
+    package var relayID: String
+    package var lastContact: Timestamp?
+    /// In the order in which central first heard of them.
+    package var epochs: [EpochView]
+
+    package struct EpochView: Sendable {
+        package var epoch: String
+        package var received: IntervalSet
+        package var archived: IntervalSet
+        package var rejected: [RejectedRecord]
+        package var lastContact: Timestamp?
+    }
+}
+
+package final class Fleet: Sendable {
+    /// Of one epoch's rejected records so many are repeated in answers; the quarantine has all.
+    package static let rejectedInAnswers = 1_000
+
+    fileprivate struct Epoch {
+        var received = IntervalSet()
+        var rejected: [RejectedRecord] = []
+        var lastContact: Timestamp?
+        /// Digest of the last batches by name: the same batch again needs no second copy in the stream.
+        var recentBatches: [String: String] = [:]
+        var recentOrder: [String] = []
+    }
+
+    fileprivate struct Key: Hashable { let relayID: String; let epoch: String }
+
+    fileprivate struct State {
+        var epochs: [Key: Epoch] = [:]
+        var order: [Key] = []
+    }
+
+    private let state = Mutex(State())
+    private let archived: @Sendable (_ relayID: String, _ epoch: String) -> IntervalSet
+
+    /// - Parameter archived: the ranges in committed archive versions, thread-safe.
+    package init(archived: @escaping @Sendable (String, String) -> IntervalSet) {
+        self.archived = archived
+    }
+
+    /// A batch is durable in the stream, now or since before a restart.
+    package func received(_ header: StreamHeader, name: String?, digest: String?, at time: Timestamp) {
+        state.withLock { state in
+            let key = Key(relayID: header.relay, epoch: header.epoch)
+            state.note(key)
+            state.epochs[key]?.add(header, name: name, digest: digest, at: time)
+        }
+    }
+
+    /// An epoch that the archive knows from before.
+    package func known(relayID: String, epoch: String) {
+        state.withLock { $0.note(Key(relayID: relayID, epoch: epoch)) }
+    }
+
+    package func contacted(relayID: String, epoch: String, at time: Timestamp) {
+        state.withLock { state in
+            let key = Key(relayID: relayID, epoch: epoch)
+            guard state.epochs[key] != nil else { return }
+            state.epochs[key]?.lastContact = time
+        }
+    }
+
+    /// Whether this very batch is in the stream already.
+    package func has(_ name: BatchName, digest: String) -> Bool {
+        state.withLock { state in
+            state.epochs[Key(relayID: name.relayID, epoch: name.epoch)]?.recentBatches[name.path] == digest
+        }
+    }
+
+    package func acknowledgement(
+        relayID: String, epoch: String, digest: String?, credit: Credit
+    ) -> Acknowledgement {
+        let archived = archived(relayID, epoch)
+        return state.withLock { state in
+            let known = state.epochs[Key(relayID: relayID, epoch: epoch)]
+            return Acknowledgement(
+                received: (known?.received ?? IntervalSet()).union(archived), archived: archived,
+                rejected: Array((known?.rejected ?? []).suffix(Self.rejectedInAnswers)), credit: credit, rulesVersion: 0,
+                digest: digest)
+        }
+    }
+
+    package func relays() -> [RelayView] {
+        let (order, epochs) = state.withLock { ($0.order, $0.epochs) }
+        var views: [RelayView] = []
+        for key in order {
+            guard let epoch = epochs[key] else { continue }
+            let archived = archived(key.relayID, key.epoch)
+            let view = RelayView.EpochView(
+                epoch: key.epoch, received: epoch.received.union(archived), archived: archived, rejected: epoch.rejected,
+                lastContact: epoch.lastContact)
+            if let index = views.firstIndex(where: { $0.relayID == key.relayID }) {
+                views[index].epochs.append(view)
+                views[index].lastContact = [views[index].lastContact, view.lastContact].compactMap { $0 }.max()
+            } else {
+                views.append(RelayView(relayID: key.relayID, lastContact: view.lastContact, epochs: [view]))
+            }
+        }
+        return views
+    }
+}
+
+extension Fleet.State {
+    fileprivate mutating func note(_ key: Fleet.Key) {
+        guard epochs[key] == nil else { return }
+        epochs[key] = Fleet.Epoch()
+        order.append(key)
+    }
+}
+
+extension Fleet.Epoch {
+    /// Batches whose digest is remembered: more than a relay ever has in flight.
+    private static let remembered = 64
+
+    fileprivate mutating func add(_ header: StreamHeader, name: String?, digest: String?, at time: Timestamp) {
+        received.formUnion(header.numbers)
+        let known = Set(rejected.map(\.n))
+        rejected.append(contentsOf: header.rejected.filter { !known.contains($0.n) })
+        lastContact = max(lastContact ?? time, time)
+        guard let name, let digest else { return }
+        if recentBatches.updateValue(digest, forKey: name) == nil { recentOrder.append(name) }
+        if recentOrder.count > Self.remembered { recentBatches[recentOrder.removeFirst()] = nil }
+    }
+}

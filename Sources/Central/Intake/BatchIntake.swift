@@ -1,0 +1,158 @@
+// Takes a relay's batch (contract §4): check the digest, inflate, look at every line, make it durable in the stream, and only
+// then say `received` (I4). What is no valid record is set aside with its reason and never blocks the rest.
+
+package import HTTPServer
+package import SyncProtocol
+package import System
+import Compression
+import Crypto
+import JSON
+import Models
+import Synchronization
+
+package struct IntakeCounters: Sendable, Equatable {
+    package var batches = 0
+    package var repeatedBatches = 0
+    package var records = 0
+    package var rejectedRecords = 0
+    package var refusedBatches = 0
+    package var bytes = 0
+}
+
+package final class BatchIntake: Sendable {
+    private let stream: EmbeddedStream
+    private let fleet: Fleet
+    private let quarantine: Quarantine
+    private let time: any TimeSource
+    private let maxStreamBytes: Int
+    private let counted = Mutex(IntakeCounters())
+
+    package init(
+        stream: EmbeddedStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int
+    ) {
+        self.stream = stream
+        self.fleet = fleet
+        self.quarantine = quarantine
+        self.time = time
+        self.maxStreamBytes = maxStreamBytes
+    }
+
+    package var counters: IntakeCounters { counted.withLock { $0 } }
+
+    /// `GET …/epochs/{epoch}/acks`
+    package func acknowledgements(_ exchange: HTTPExchange, relayID: String, epoch: String) {
+        fleet.contacted(relayID: relayID, epoch: epoch, at: Timestamp(microseconds: time.wallMicroseconds()))
+        answer(exchange, relayID: relayID, epoch: epoch, digest: nil)
+    }
+
+    /// `PUT …/batches/{first}-{last}`. Answers now or when the batch is durable.
+    package func put(_ exchange: HTTPExchange, name: BatchName) {
+        do throws(Problem) {
+            try take(exchange, name)
+        } catch {
+            counted.withLock { $0.refusedBatches += 1 }
+            exchange.respond(HTTPResponse(problem: error))
+        }
+    }
+
+    private func take(_ exchange: HTTPExchange, _ name: BatchName) throws(Problem) {
+        let now = Timestamp(microseconds: time.wallMicroseconds())
+        let digest = try verifiedDigest(exchange)
+        if fleet.has(name, digest: digest) {
+            // The very same bytes are durable already: their acknowledgement was lost on the way.
+            counted.withLock { $0.repeatedBatches += 1 }
+            fleet.contacted(relayID: name.relayID, epoch: name.epoch, at: now)
+            return answer(exchange, relayID: name.relayID, epoch: name.epoch, digest: digest)
+        }
+        guard stream.totalBytes < maxStreamBytes else { throw Self.busy("The archive is behind and the stream full.", 10) }
+        let lines = try inflate(exchange)
+        let examined = try BatchExamination.examine(lines, name: name)
+        let header = StreamHeader(
+            relay: name.relayID, epoch: name.epoch, numbers: examined.numbers,
+            rejected: examined.rejected.map { RejectedRecord(n: $0.n, code: $0.code) }, records: examined.records)
+        if !examined.rejected.isEmpty {
+            // Before `received` is said: a record set aside is kept as surely as one that is not.
+            do {
+                try quarantine.keep(examined.rejected, relayID: name.relayID, epoch: name.epoch, at: now)
+            } catch {
+                throw Self.busy("The quarantine cannot be written.", 5)
+            }
+        }
+        let payload = Array(exchange.body)
+        let isQueued = stream.append(header, payload: payload, receivedAt: now) { [self] result in
+            switch result {
+            case .success:
+                fleet.received(header, name: name.path, digest: digest, at: now)
+                count(header, bytes: payload.count)
+                answer(exchange, relayID: name.relayID, epoch: name.epoch, digest: digest)
+            case .failure:
+                exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 5)))
+            }
+        }
+        guard isQueued else { throw Self.busy("More batches came than the disk takes.", 1) }
+    }
+
+    private func count(_ header: StreamHeader, bytes: Int) {
+        counted.withLock { counters in
+            counters.batches += 1
+            counters.records += header.records
+            counters.rejectedRecords += header.rejected.count
+            counters.bytes += bytes
+        }
+    }
+
+    private func answer(_ exchange: HTTPExchange, relayID: String, epoch: String, digest: String?) {
+        let answer = fleet.acknowledgement(relayID: relayID, epoch: epoch, digest: digest, credit: .standard)
+        exchange.respond(HTTPResponse(status: 200, contentType: "application/json", body: answer.json()))
+    }
+
+    // MARK: Checks
+
+    private static func busy(_ reason: String, _ seconds: Int) -> Problem {
+        Problem(
+            status: 503, code: "overloaded", detail: "\(reason) Nothing was taken; send the batch again.",
+            retryAfterSeconds: seconds)
+    }
+
+    /// The header's text if it is the SHA-256 of the bytes that arrived.
+    private func verifiedDigest(_ exchange: HTTPExchange) throws(Problem) -> String {
+        let type = exchange.header("content-type")?.prefix { $0 != ";" }.lowercased()
+        guard type == "application/x-ndjson" else {
+            throw Problem(
+                status: 415, code: "unsupported_media_type", detail: "A batch is application/x-ndjson, one record a line.")
+        }
+        guard let header = exchange.header("content-digest"), let expected = ContentDigest.parse(header) else {
+            throw Problem(
+                status: 400, code: "missing_digest",
+                detail: "Send Content-Digest: sha-256=:…: over the bytes as transmitted (RFC 9530).",
+                field: "Content-Digest")
+        }
+        let actual = SHA256.hash(exchange.body)
+        guard actual.bytes == expected else {
+            throw Problem(
+                status: 400, code: "digest_mismatch",
+                detail: "The bytes that arrived are not those of Content-Digest. Send the batch again.",
+                field: "Content-Digest")
+        }
+        return actual.withBytes { ContentDigest.format($0) }
+    }
+
+    private func inflate(_ exchange: HTTPExchange) throws(Problem) -> [UInt8] {
+        guard exchange.header("content-encoding")?.lowercased() == "zstd" else {
+            throw Problem(status: 415, code: "unsupported_encoding", detail: "A batch's Content-Encoding is zstd.")
+        }
+        do {
+            return try Zstd.decompress(
+                exchange.body, maxBytes: SyncLimits.inflatedBatchBytes, maxRatio: SyncLimits.inflationRatio)
+        } catch {
+            switch error.code {
+            case .tooLarge, .ratio:
+                throw Problem(
+                    status: 413, code: "too_large",
+                    detail: "A batch inflates to at most \(SyncLimits.inflatedBatchBytes) bytes. Split it.")
+            default:
+                throw Problem(status: 400, code: "invalid_encoding", detail: "The body is not one whole zstd frame.")
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// What analysts and their programs ask of central: SQL, figures, metrics, the page.
+
+package import HTTPServer
+import System
+import FoundationEssentials
+import Models
+
+package final class AnalystConsole: CentralConsole {
+    private let queries: QueryService
+    private let instruments: CentralMetrics
+    private let figures: @Sendable () -> CentralFigures
+    private let readiness: @Sendable () -> Bool
+
+    init(
+        queries: QueryService, figures: @escaping @Sendable () -> CentralFigures,
+        readiness: @escaping @Sendable () -> Bool
+    ) {
+        self.queries = queries
+        self.figures = figures
+        self.readiness = readiness
+        instruments = CentralMetrics(figures)
+    }
+
+    package func status() -> [UInt8] { figures().statusJSON() }
+    package func relays() -> [UInt8] { figures().relaysJSON() }
+    package func metrics() -> [UInt8] { instruments.render() }
+    package func isReady() -> Bool { readiness() }
+    package func page() -> [UInt8] { CentralPage.html(figures()) }
+
+    // MARK: SQL
+
+    private struct Statement: Decodable {
+        var sql: String?
+        var format: String?
+        var limit: Int?
+    }
+
+    /// `POST /v1/sql` `{"sql","format"?,"limit"?}`. A query blocks its thread: it gets one of its own, and ends when the
+    /// client has gone.
+    package func sql(_ exchange: HTTPExchange) {
+        let sql: String
+        let format: QueryFormat
+        let limit: Int?
+        do throws(Problem) {
+            (sql, format, limit) = try Self.statement(Array(exchange.body))
+        } catch {
+            return exchange.respond(HTTPResponse(problem: error))
+        }
+        let queries = queries
+        _ = WorkerThread(name: "query", stackBytes: 2 << 20) {
+            do throws(Problem) {
+                let answer = try queries.run(sql: sql, format: format, limit: limit) { exchange.isClientGone() }
+                exchange.respond(Self.response(answer))
+            } catch {
+                // A client that has gone reads no answer; any status does.
+                exchange.respond(HTTPResponse(problem: error))
+            }
+        }
+    }
+
+    private static func statement(_ body: [UInt8]) throws(Problem) -> (String, QueryFormat, Int?) {
+        let statement: Statement
+        do {
+            statement = try JSONDecoder().decode(Statement.self, from: Data(body))
+        } catch {
+            throw Problem(
+                status: 400, code: "invalid_json",
+                detail: #"Send {"sql": "SELECT …", "format": "json", "limit": 1000}; format and limit may be left out."#)
+        }
+        guard let sql = statement.sql else {
+            throw Problem(status: 422, code: "missing_field", detail: "sql is required.", field: "sql")
+        }
+        guard let format = QueryFormat(rawValue: statement.format ?? "json") else {
+            throw Problem(
+                status: 422, code: "invalid_field", detail: "format is json, csv or parquet.", field: "format")
+        }
+        return (sql, format, statement.limit)
+    }
+
+    private static func response(_ answer: QueryAnswer) -> HTTPResponse {
+        var response = HTTPResponse(status: 200, contentType: answer.contentType, body: answer.body)
+        response.headers.append(("Cache-Control", "no-store"))
+        response.headers.append(("X-Row-Count", String(answer.rowCount)))
+        response.headers.append(("X-Truncated", answer.truncated ? "true" : "false"))
+        if let through = answer.completeThrough { response.headers.append(("X-Complete-Through", through.rfc3339)) }
+        return response
+    }
+}
+
+enum CentralPage {
+    static func html(_ figures: CentralFigures) -> [UInt8] {
+        let links = [
+            ("/v1/status", "status"), ("/v1/relays", "relays"), ("/metrics", "metrics"),
+            ("/openapi.json", "interface description"),
+        ]
+        let list = links.map { #"<li><a href="\#($0.0)">\#($0.1)</a></li>"# }.joined()
+        let through = figures.completeThrough?.rfc3339 ?? "nothing yet"
+        return Array(
+            """
+            <!doctype html><html lang="en"><meta charset="utf-8"><title>Columba central</title>
+            <h1>Columba central</h1>
+            <p>\(figures.archive.reports) reports, \(figures.archive.duplicates) duplicates and \
+            \(figures.archive.alerts) alert records in \(figures.archive.files) files, \(figures.archive.bytes) bytes; \
+            version \(figures.archive.version); complete through \(through).</p>
+            <p>Ask: <code>columba sql --central URL "SELECT count(*) FROM reports"</code></p><ul>\(list)</ul></html>
+
+            """.utf8)
+    }
+}

@@ -1,0 +1,114 @@
+// central.json5 as a value: every key of contract §8 that central knows, with its default, unit and limits.
+
+package import Configuration
+import System
+
+package struct CentralConfiguration: Sendable, Equatable {
+    package struct Archive: Sendable, Equatable {
+        /// A commit is made when so many records wait …
+        package var maxRows = 200_000
+        /// … or when the oldest has waited so many seconds.
+        package var maxWaitSeconds = 5.0
+        package var partitions = 4
+    }
+
+    package struct Query: Sendable, Equatable {
+        /// Bytes that one query's process may take for its data.
+        package var memoryBytes = 1 << 30
+        package var threads = 2
+        package var timeoutSeconds = 30.0
+        package var maxRows = 100_000
+        package var maxConcurrent = 4
+    }
+
+    package struct Limits: Sendable, Equatable {
+        package var maxConnections = 2048
+        package var threads = 2
+        /// Bytes that the stream may hold before relays are told to wait.
+        package var maxStreamBytes = 16 << 30
+    }
+
+    package var listen: ListenAddress
+    package var analystListen: ListenAddress?
+    package var dataDirectory: String
+    package var lake: String
+    package var vault: String
+    package var archive = Archive()
+    package var query = Query()
+    package var limits = Limits()
+}
+
+extension CentralConfiguration {
+    /// Reads central.json5. Relative folders are taken from the configuration file's folder.
+    package static func load(path: String, environment: [String: String]) throws -> CentralConfiguration {
+        let node = try ConfigurationNode.parse(json5: try FileSystem.read(path))
+        return try parse(node, environment: environment, relativeTo: try FileSystem.folder(of: path))
+    }
+
+    package static func parse(
+        _ node: ConfigurationNode, environment: [String: String], relativeTo directory: String
+    ) throws(ConfigurationError) -> CentralConfiguration {
+        func absolute(_ path: String) -> String { path.hasPrefix("/") ? path : "\(directory)/\(path)" }
+        var reader = try ConfigurationReader(node, environment: environment)
+        let listen = try ListenAddress(reader.requiredString("listen"), key: "listen")
+        let dataDirectory = absolute(try reader.requiredString("data_dir"))
+        let lake = try reader.string("lake") ?? "\(dataDirectory)/lake"
+        let vault = try reader.string("vault") ?? "\(dataDirectory)/vault"
+        for (key, value) in [("lake", lake), ("vault", vault)] where value.contains("://") {
+            throw ConfigurationError(key: key, problem: "only a directory is possible in this version, not \(value)")
+        }
+        var configuration = CentralConfiguration(
+            listen: listen, dataDirectory: dataDirectory, lake: absolute(lake), vault: absolute(vault))
+        if let analysts = try reader.string("analyst_listen") {
+            configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
+        }
+        try configuration.readSections(&reader)
+        try configuration.refuseWhatIsNotThereYet(&reader)
+        try reader.finish()
+        return configuration
+    }
+
+    private mutating func readSections(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
+        var section = try reader.object("archive")
+        archive.maxRows = try section.integer("max_rows", in: 1...2_000_000) ?? archive.maxRows
+        archive.maxWaitSeconds = try section.number("max_wait_s", in: 0.05...3_600) ?? archive.maxWaitSeconds
+        archive.partitions = try section.integer("partitions", in: 1...64) ?? archive.partitions
+        try section.finish()
+
+        section = try reader.object("query")
+        query.memoryBytes = try section.integer("memory", in: (128 << 20)...(1 << 42)) ?? query.memoryBytes
+        query.threads = try section.integer("threads", in: 1...256) ?? query.threads
+        query.timeoutSeconds = try section.number("timeout_s", in: 0.1...86_400) ?? query.timeoutSeconds
+        query.maxRows = try section.integer("max_rows", in: 1...10_000_000) ?? query.maxRows
+        query.maxConcurrent = try section.integer("max_concurrent", in: 1...64) ?? query.maxConcurrent
+        try section.finish()
+
+        section = try reader.object("limits")
+        limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
+        limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
+        limits.maxStreamBytes = try section.integer("max_stream_bytes", in: (64 << 20)...(1 << 50)) ?? limits.maxStreamBytes
+        try section.finish()
+    }
+
+    /// Settings of the contract whose function is still to come are refused by name, never silently ignored.
+    private func refuseWhatIsNotThereYet(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
+        let notYet = "is not available in this version"
+        if case .string(let stream)? = reader.node("stream") {
+            guard stream == "embedded" else {
+                throw ConfigurationError(key: "stream", problem: "only \"embedded\" is possible in this version")
+            }
+        } else if reader.has("stream") {
+            throw ConfigurationError(key: "stream", problem: "a NATS stream \(notYet); use \"embedded\"")
+        }
+        let roles = try reader.strings("roles") ?? Self.allRoles
+        guard Set(roles) == Set(Self.allRoles) else {
+            throw ConfigurationError(
+                key: "roles", problem: "one machine does everything in this version: leave it out, or name all three")
+        }
+        if reader.has("tls") { throw ConfigurationError(key: "tls", problem: notYet) }
+        try listen.requireLoopback(key: "listen")
+        try analystListen?.requireLoopback(key: "analyst_listen")
+    }
+
+    private static let allRoles = ["intake", "archive", "query"]
+}

@@ -1,0 +1,109 @@
+// Which request goes where: central's whole HTTP surface in one table (contract §4 and §6).
+
+package import HTTPServer
+import Models
+import SyncProtocol
+
+/// What answers analysts and operators.
+package protocol CentralConsole: Sendable {
+    func status() -> [UInt8]
+    func relays() -> [UInt8]
+    func metrics() -> [UInt8]
+    func isReady() -> Bool
+    func page() -> [UInt8]
+    func sql(_ exchange: HTTPExchange)
+}
+
+package struct CentralRoutes: HTTPHandler {
+    private let intake: BatchIntake
+    private let console: any CentralConsole
+    private let takesBatches: Bool
+    private let servesAnalysts: Bool
+
+    /// A statement with its JSON around it.
+    private static let statementBytes = 256 << 10
+
+    package init(intake: BatchIntake, console: any CentralConsole, takesBatches: Bool, servesAnalysts: Bool) {
+        self.intake = intake
+        self.console = console
+        self.takesBatches = takesBatches
+        self.servesAnalysts = servesAnalysts
+    }
+
+    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, page(String) }
+
+    private func route(_ path: String) -> Route? {
+        switch path {
+        case "/livez", "/readyz": return .page(path)
+        case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
+        case "/v1/sql": return servesAnalysts ? .sql : nil
+        default: break
+        }
+        guard takesBatches else { return nil }
+        if let name = BatchName(path: path) { return .batch(name) }
+        if let (relayID, epoch) = BatchName.parseAcknowledgementsPath(path) { return .acknowledgements(relayID, epoch) }
+        return nil
+    }
+
+    package func admit(_ head: HTTPRequestHead) -> HTTPAdmission {
+        guard let route = route(head.path) else { return .refuse(Self.notFound) }
+        let (methods, bytes): ([String], Int) =
+            switch route {
+            case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
+            case .acknowledgements: (["GET"], 0)
+            case .sql: (["POST"], Self.statementBytes)
+            case .page: (["GET", "HEAD"], 0)
+            }
+        guard methods.contains(head.method) else {
+            var response = HTTPResponse(
+                problem: Problem(
+                    status: 405, code: "method_not_allowed",
+                    detail: "This address answers \(methods.joined(separator: ", ")) only."))
+            response.headers.append(("Allow", methods.joined(separator: ", ")))
+            return .refuse(response)
+        }
+        return .body(limitBytes: bytes)
+    }
+
+    package func handle(_ exchange: HTTPExchange) {
+        switch route(exchange.path) {
+        case .batch(let name): intake.put(exchange, name: name)
+        case .acknowledgements(let relayID, let epoch):
+            intake.acknowledgements(exchange, relayID: relayID, epoch: epoch)
+        case .sql: console.sql(exchange)
+        case .page(let path): exchange.respond(page(path))
+        case nil: exchange.respond(Self.notFound)
+        }
+    }
+
+    private func page(_ path: String) -> HTTPResponse {
+        switch path {
+        case "/livez": return Self.text(200, "live\n")
+        case "/readyz":
+            return console.isReady() ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
+        case "/metrics":
+            return HTTPResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
+        case "/v1/status": return Self.json(console.status())
+        case "/v1/relays": return Self.json(console.relays())
+        case "/openapi.json": return Self.json(Array(CentralOpenAPI.document.utf8))
+        default:
+            var response = HTTPResponse(status: 200, contentType: "text/html; charset=utf-8", body: console.page())
+            response.headers.append(("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"))
+            return response
+        }
+    }
+
+    static func json(_ body: [UInt8]) -> HTTPResponse {
+        var response = HTTPResponse(status: 200, contentType: "application/json", body: body)
+        response.headers.append(("Cache-Control", "no-store"))
+        return response
+    }
+
+    private static func text(_ status: Int, _ text: String) -> HTTPResponse {
+        HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+    }
+
+    private static var notFound: HTTPResponse {
+        HTTPResponse(problem: Problem(status: 404, code: "not_found", detail: "There is nothing at this address."))
+    }
+}

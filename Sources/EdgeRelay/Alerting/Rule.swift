@@ -1,0 +1,62 @@
+// What a station's rules say, as values: which condition a report must meet, how often, how grave it is.
+
+package import Models
+
+/// A bound that a number is compared with; both may be given, then the number must lie beyond either.
+package struct Threshold: Sendable, Equatable {
+    package var below: Double?
+    package var above: Double?
+
+    /// The bound that `value` broke, or nil where it kept within them.
+    @inline(__always)
+    package func broken(by value: Double) -> Double? {
+        if let below, value < below { return below }
+        if let above, value > above { return above }
+        return nil
+    }
+}
+
+package struct GeographicPoint: Sendable, Equatable {
+    package let latitude: Double
+    package let longitude: Double
+}
+
+package indirect enum Condition: Sendable, Equatable {
+    /// Every citizen whose peacescore breaks the threshold, and whose confidence is at least `minimumConfidence`
+    /// (an absent confidence passes: a machine that gives none must not silence an alert).
+    case citizen(peacescore: Threshold, minimumConfidence: Double?)
+    case reading(name: String, Threshold)
+    case words(anyOf: Set<String>)
+    case insideCircle(center: GeographicPoint, radiusMeters: Double)
+    case insidePolygon([GeographicPoint])
+    case all([Condition])
+    case any([Condition])
+    case not(Condition)
+    /// Lost contact: nothing heard from the drone for so many seconds. Only as a rule's whole condition.
+    case silent(seconds: Double)
+}
+
+package struct Rule: Sendable, Equatable {
+    package let name: String
+    package let severity: AlertSeverity
+    package let condition: Condition
+    /// Raise only when the condition held in so many consecutive reports of the drone.
+    package let forReports: Int
+    /// Seconds after an alert during which the same rule, drone and subject raise no other.
+    package let cooldownSeconds: Double
+
+    /// Rules without memory need no lock and no state per drone.
+    package var needsState: Bool { forReports > 1 || cooldownSeconds > 0 }
+}
+
+package struct RuleSet: Sendable, Equatable {
+    package let version: Int
+    package let rules: [Rule]
+
+    package init(version: Int, rules: [Rule]) {
+        self.version = version
+        self.rules = rules
+    }
+
+    package static let empty = RuleSet(version: 0, rules: [])
+}

@@ -1,0 +1,127 @@
+// The last thing heard from each drone: for `GET /v1/drones`, for lost-contact rules, and each drone's token bucket.
+
+package import Models
+import Synchronization
+
+package struct DroneSighting: Sendable {
+    package var identity: ReportIdentity
+    package var receivedAt: Timestamp
+    package var observedAt: Timestamp
+    package var latitude: Double
+    package var longitude: Double
+    /// The report as it came.
+    package var body: [UInt8]
+    package var reports: Int
+}
+
+package final class DroneBoard: Sendable {
+    /// A report larger than this is not kept here whole; the page then shows position and times only.
+    package static let maxBodyBytes = 16 << 10
+    /// Shards, so that the server's threads rarely wait for each other.
+    private static let shards = 16
+
+    fileprivate struct Drone {
+        var sighting: DroneSighting
+        var heardAt: UInt64
+        var bucket: TokenBucket
+        /// Names of the lost-contact rules that fired since the drone was last heard.
+        var silences: Set<String> = []
+    }
+
+    private final class Shard: Sendable { let drones = Mutex<[String: Drone]>([:]) }
+
+    private let shards = (0..<DroneBoard.shards).map { _ in Shard() }
+    private let maxDronesPerShard: Int
+    private let ratePerSecond: Double
+    private let burst: Double
+
+    package init(maxDrones: Int, ratePerSecond: Double, burst: Double) {
+        maxDronesPerShard = max(1, maxDrones / Self.shards)
+        self.ratePerSecond = ratePerSecond
+        self.burst = burst
+    }
+
+    private func shard(_ droneID: String) -> Shard {
+        shards[Int(UInt(bitPattern: droneID.hashValue) % UInt(Self.shards))]
+    }
+
+    /// Notes a report. Returns nil, or the seconds after which the drone, which sends too fast, may try again; then the
+    /// report is to be refused and is not noted.
+    package func heard(
+        _ identity: ReportIdentity, body: UnsafeRawBufferPointer, latitude: Double, longitude: Double,
+        observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64
+    ) -> Double? {
+        shard(identity.droneID).drones.withLock { drones in
+            var drone: Drone
+            if let index = drones.index(forKey: identity.droneID) {
+                // In place: a copy of the entry would copy the body.
+                if let wait = drones.values[index].bucket.take(1, ratePerSecond: ratePerSecond, burst: burst, at: now) {
+                    return wait
+                }
+                drones.values[index].note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
+                return nil
+            }
+            if drones.count >= maxDronesPerShard, let oldest = drones.min(by: { $0.value.heardAt < $1.value.heardAt }) {
+                drones[oldest.key] = nil
+            }
+            drone = Drone(
+                sighting: DroneSighting(
+                    identity: identity, receivedAt: receivedAt, observedAt: observedAt, latitude: latitude,
+                    longitude: longitude, body: [], reports: 0),
+                heardAt: now, bucket: TokenBucket(burst: burst, at: now))
+            _ = drone.bucket.take(1, ratePerSecond: ratePerSecond, burst: burst, at: now)
+            drone.note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
+            drones[identity.droneID] = drone
+            return nil
+        }
+    }
+
+    package var count: Int { shards.reduce(0) { $0 + $1.drones.withLock { $0.count } } }
+
+    /// All drones with the seconds since each was heard, the longest silent last.
+    package func list(at now: UInt64) -> [(sighting: DroneSighting, silentSeconds: Double)] {
+        var all: [(sighting: DroneSighting, silentSeconds: Double)] = []
+        for shard in shards {
+            shard.drones.withLock { drones in
+                for drone in drones.values {
+                    all.append((drone.sighting, Double(now - min(now, drone.heardAt)) / 1e9))
+                }
+            }
+        }
+        return all.sorted { ($0.silentSeconds, $0.sighting.identity.droneID) < ($1.silentSeconds, $1.sighting.identity.droneID) }
+    }
+
+    /// Drones that have been silent for longer than `seconds` and for which `rule` was not yet raised in this silence.
+    package func newlySilent(rule: String, seconds: Double, at now: UInt64) -> [DroneSighting] {
+        var found: [DroneSighting] = []
+        for shard in shards {
+            shard.drones.withLock { drones in
+                for (id, drone) in drones where Double(now - min(now, drone.heardAt)) / 1e9 > seconds {
+                    guard drones[id]?.silences.insert(rule).inserted == true else { continue }
+                    found.append(drone.sighting)
+                }
+            }
+        }
+        return found
+    }
+}
+
+extension DroneBoard.Drone {
+    fileprivate mutating func note(
+        _ identity: ReportIdentity, _ body: UnsafeRawBufferPointer, _ latitude: Double, _ longitude: Double,
+        _ observedAt: Timestamp, _ receivedAt: Timestamp, at now: UInt64
+    ) {
+        heardAt = now
+        if !silences.isEmpty { silences = [] }
+        sighting.reports += 1
+        // A backlog replayed after an outage must not move the drone back in time.
+        guard observedAt >= sighting.observedAt || sighting.reports == 1 else { return }
+        sighting.identity = identity
+        sighting.receivedAt = receivedAt
+        sighting.observedAt = observedAt
+        sighting.latitude = latitude
+        sighting.longitude = longitude
+        sighting.body.removeAll(keepingCapacity: true)
+        if body.count <= DroneBoard.maxBodyBytes { sighting.body.append(contentsOf: body) }
+    }
+}

@@ -1,0 +1,155 @@
+// Which request goes where: the relay's whole HTTP surface in one table (contract §2).
+
+package import HTTPServer
+package import Models
+
+/// What answers the requests that are not reports.
+package protocol RelayConsole: Sendable {
+    func status() -> [UInt8]
+    func drones() -> [UInt8]
+    func alerts(state: AlertState?, since: Timestamp?, limit: Int) -> [UInt8]
+    func followAlerts(_ exchange: HTTPExchange)
+    func change(_ exchange: HTTPExchange, alertID: String, to state: AlertState)
+    func metrics() -> [UInt8]
+    func isReady() -> Bool
+    func page() -> [UInt8]
+    func openAPI() -> [UInt8]
+}
+
+package struct RelayRoutes: HTTPHandler {
+    /// `POST /v1/reports`.
+    package let takesReports: Bool
+    /// Everything for operators.
+    package let servesConsole: Bool
+    private let ingest: ReportIngest
+    private let console: any RelayConsole
+
+    package init(ingest: ReportIngest, console: any RelayConsole, takesReports: Bool, servesConsole: Bool) {
+        self.ingest = ingest
+        self.console = console
+        self.takesReports = takesReports
+        self.servesConsole = servesConsole
+    }
+
+    /// A body of an operator's request: a note of at most 4,000 characters.
+    private static let noteBytes = 64 << 10
+
+    package func admit(_ head: HTTPRequestHead) -> HTTPAdmission {
+        let path = head.path
+        if path == "/v1/reports", takesReports {
+            guard head.method == "POST" else { return .refuse(Self.methodNotAllowed("POST")) }
+            return .body(limitBytes: ReportLimits.requestBytes)
+        }
+        guard let allowed = methods(of: path) else { return .refuse(Self.notFound) }
+        guard allowed.contains(head.method) else { return .refuse(Self.methodNotAllowed(allowed.joined(separator: ", "))) }
+        return .body(limitBytes: head.method == "POST" ? Self.noteBytes : 0)
+    }
+
+    private func methods(of path: String) -> [String]? {
+        switch path {
+        case "/livez", "/readyz", "/openapi.json": return ["GET", "HEAD"]
+        case "/", "/metrics", "/v1/status", "/v1/drones", "/v1/alerts": return servesConsole ? ["GET", "HEAD"] : nil
+        case "/v1/alerts/stream": return servesConsole ? ["GET"] : nil
+        default: return servesConsole && Self.alertChange(path) != nil ? ["POST"] : nil
+        }
+    }
+
+    /// `/v1/alerts/{id}/ack|shelve|close`
+    private static func alertChange(_ path: String) -> (alertID: String, state: AlertState)? {
+        guard path.hasPrefix("/v1/alerts/") else { return nil }
+        let parts = path.dropFirst("/v1/alerts/".count).split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, Identifier.isValidAlertID(String(parts[0])) else { return nil }
+        switch parts[1] {
+        case "ack": return (String(parts[0]), .acknowledged)
+        case "shelve": return (String(parts[0]), .shelved)
+        case "close": return (String(parts[0]), .closed)
+        default: return nil
+        }
+    }
+
+    package func handle(_ exchange: HTTPExchange) {
+        let path = exchange.path
+        if path == "/v1/reports" { return ingest.post(exchange) }
+        switch path {
+        case "/livez": exchange.respond(Self.text("live\n"))
+        case "/readyz":
+            let isReady = console.isReady()
+            var response = Self.text(isReady ? "ready\n" : "not ready: the buffer cannot be written\n")
+            if !isReady { response.status = 503 }
+            exchange.respond(response)
+        case "/openapi.json": exchange.respond(Self.json(console.openAPI()))
+        case "/metrics":
+            exchange.respond(
+                HTTPResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics()))
+        case "/v1/status": exchange.respond(Self.json(console.status()))
+        case "/v1/drones": exchange.respond(Self.json(console.drones()))
+        case "/v1/alerts": alerts(exchange)
+        case "/v1/alerts/stream": console.followAlerts(exchange)
+        case "/":
+            var response = HTTPResponse(status: 200, contentType: "text/html; charset=utf-8", body: console.page())
+            response.headers.append(("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"))
+            exchange.respond(response)
+        default:
+            guard let (alertID, state) = Self.alertChange(path) else { return exchange.respond(Self.notFound) }
+            console.change(exchange, alertID: alertID, to: state)
+        }
+    }
+
+    private func alerts(_ exchange: HTTPExchange) {
+        var state: AlertState?
+        var since: Timestamp?
+        var limit = 100
+        for (name, value) in exchange.queryItems {
+            var isValid = true
+            switch name {
+            case "state":
+                state = AlertState(rawValue: value)
+                isValid = state != nil || value.isEmpty
+            case "since":
+                since = Timestamp(rfc3339: value)
+                isValid = since != nil || value.isEmpty
+            case "limit":
+                limit = Int(value) ?? 0
+                isValid = (1...10_000).contains(limit)
+            default: break
+            }
+            guard isValid else {
+                let right = [
+                    "state": "raised, acknowledged, shelved or closed", "since": "an RFC 3339 time",
+                    "limit": "a number from 1 to 10000",
+                ]
+                return exchange.respond(
+                    HTTPResponse(
+                        problem: Problem(
+                            status: 400, code: "invalid_parameter", detail: "\(name) must be \(right[name] ?? "valid").",
+                            field: name)))
+            }
+        }
+        exchange.respond(Self.json(console.alerts(state: state, since: since, limit: limit)))
+    }
+
+    // MARK: Small answers
+
+    static func json(_ body: [UInt8], status: Int = 200) -> HTTPResponse {
+        var response = HTTPResponse(status: status, contentType: "application/json", body: body)
+        response.headers.append(("Cache-Control", "no-store"))
+        return response
+    }
+
+    static func text(_ text: String) -> HTTPResponse {
+        HTTPResponse(status: 200, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+    }
+
+    static var notFound: HTTPResponse {
+        HTTPResponse(
+            problem: Problem(status: 404, code: "not_found", detail: "There is nothing at this address; see /openapi.json."))
+    }
+
+    static func methodNotAllowed(_ allowed: String) -> HTTPResponse {
+        var response = HTTPResponse(
+            problem: Problem(
+                status: 405, code: "method_not_allowed", detail: "This address answers \(allowed) only."))
+        response.headers.append(("Allow", allowed))
+        return response
+    }
+}

@@ -1,0 +1,155 @@
+// relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
+
+package import Configuration
+import Models
+import System
+
+package struct RelayConfiguration: Sendable, Equatable {
+    package struct Buffer: Sendable, Equatable {
+        /// Bytes that the segments may take on disk, unarchived and held ones together.
+        package var maxBytes = 8 << 30
+        /// Hours that an archived segment is kept all the same, in case central must ask again.
+        package var holdHours = 72.0
+        package var segmentBytes = 64 << 20
+    }
+
+    package struct Forward: Sendable, Equatable {
+        /// Bytes of NDJSON in one batch before compression.
+        package var maxBatchBytes = 1 << 20
+        package var maxInFlight = 4
+    }
+
+    package struct Limits: Sendable, Equatable {
+        package var maxConnections = 4096
+        /// Token bucket per drone: reports per second in the long run, and at once after a pause. A drone that comes
+        /// back after days replays its own backlog, so the burst is generous.
+        package var reportsPerDronePerSecond = 200.0
+        package var reportBurstPerDrone = 20_000.0
+        /// Drones that the console remembers; beyond it the one heard longest ago is forgotten.
+        package var dronesOnBoard = 20_000
+        package var threads = 2
+    }
+
+    package var relayID: String
+    package var latitude: Double?
+    package var longitude: Double?
+    package var listen: ListenAddress
+    package var consoleListen: ListenAddress?
+    package var dataDirectory: String
+    package var rulesPath: String?
+    package var central: [String] = []
+    package var buffer = Buffer()
+    package var forward = Forward()
+    package var limits = Limits()
+}
+
+extension RelayConfiguration {
+    /// Reads relay.json5. A relative `data_dir` or `rules` is taken from the configuration file's folder.
+    package static func load(
+        path: String, environment: [String: String]
+    ) throws -> RelayConfiguration {
+        let node = try ConfigurationNode.parse(json5: try FileSystem.read(path))
+        return try parse(node, environment: environment, relativeTo: try FileSystem.folder(of: path))
+    }
+
+    /// The rules in force; none where no file is named.
+    package func loadRules() throws -> RuleSet {
+        guard let rulesPath else { return .empty }
+        do {
+            return try RuleFile.parse(json5: try FileSystem.read(rulesPath))
+        } catch let error as ConfigurationError {
+            throw ConfigurationError(key: "\(rulesPath): \(error.key)", problem: error.problem)
+        }
+    }
+
+    package static func parse(
+        _ node: ConfigurationNode, environment: [String: String], relativeTo directory: String
+    ) throws(ConfigurationError) -> RelayConfiguration {
+        var reader = try ConfigurationReader(node, environment: environment)
+        let relayID = try reader.requiredString("relay_id")
+        guard Identifier.isValidRelayID(relayID) else {
+            throw ConfigurationError(key: "relay_id", problem: "must be 1…64 of A-Z a-z 0-9 . _ -")
+        }
+        var configuration = RelayConfiguration(
+            relayID: relayID,
+            listen: try ListenAddress(reader.requiredString("listen"), key: "listen"),
+            dataDirectory: absolute(try reader.requiredString("data_dir"), relativeTo: directory))
+        if let console = try reader.string("console_listen") {
+            configuration.consoleListen = try ListenAddress(console, key: "console_listen")
+        }
+        configuration.rulesPath = try reader.string("rules").map { absolute($0, relativeTo: directory) }
+        configuration.central = try centralURLs(reader.strings("central") ?? [])
+        if reader.has("position") {
+            var position = try reader.object("position")
+            configuration.latitude = try position.number("lat", in: -90...90)
+            configuration.longitude = try position.number("lon", in: -180...180)
+            try position.finish()
+        } else {
+            _ = reader.node("position")
+        }
+        try configuration.readSections(&reader)
+        try reader.finish()
+        try configuration.refuseWhatIsNotThereYet()
+        return configuration
+    }
+
+    private mutating func readSections(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
+        var section = try reader.object("buffer")
+        buffer.maxBytes = try section.integer("max_bytes", in: (16 << 20)...(1 << 50)) ?? buffer.maxBytes
+        buffer.holdHours = try section.number("hold_hours", in: 0...87_600) ?? buffer.holdHours
+        buffer.segmentBytes = try section.integer("segment_bytes", in: (1 << 20)...(1 << 32)) ?? buffer.segmentBytes
+        guard buffer.segmentBytes <= buffer.maxBytes / 4 else {
+            throw ConfigurationError(key: "buffer.segment_bytes", problem: "must be at most a quarter of buffer.max_bytes")
+        }
+        try section.finish()
+
+        section = try reader.object("forward")
+        forward.maxBatchBytes = try section.integer("max_batch_bytes", in: 4096...(8 << 20)) ?? forward.maxBatchBytes
+        forward.maxInFlight = try section.integer("max_in_flight", in: 1...16) ?? forward.maxInFlight
+        for later in ["max_bytes_per_s", "live_share"] where section.has(later) {
+            throw ConfigurationError(key: section.keyPath(later), problem: Self.notYet)
+        }
+        try section.finish()
+
+        section = try reader.object("limits")
+        limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
+        limits.reportsPerDronePerSecond =
+            try section.number("reports_per_drone_per_s", in: 0.001...1_000_000) ?? limits.reportsPerDronePerSecond
+        limits.reportBurstPerDrone =
+            try section.number("report_burst_per_drone", in: 1...10_000_000) ?? limits.reportBurstPerDrone
+        limits.dronesOnBoard = try section.integer("drones_on_board", in: 1...1_000_000) ?? limits.dronesOnBoard
+        limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
+        try section.finish()
+
+        for later in ["tls", "alerts"] where reader.has(later) {
+            throw ConfigurationError(key: later, problem: Self.notYet)
+        }
+    }
+
+    private static let notYet = "is not available in this version; leave it out"
+
+    /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
+    private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
+        try listen.requireLoopback(key: "listen")
+        try consoleListen?.requireLoopback(key: "console_listen")
+    }
+
+    private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
+        var trimmed: [String] = []
+        for (index, url) in urls.enumerated() {
+            let key = "central[\(index)]"
+            guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
+                throw ConfigurationError(key: key, problem: "must start with http:// or https://")
+            }
+            if url.hasPrefix("https://") {
+                throw ConfigurationError(key: key, problem: "TLS to central \(notYet)")
+            }
+            trimmed.append(url.hasSuffix("/") ? String(url.dropLast()) : url)
+        }
+        return trimmed
+    }
+
+    private static func absolute(_ path: String, relativeTo directory: String) -> String {
+        path.hasPrefix("/") ? path : "\(directory)/\(path)"
+    }
+}
