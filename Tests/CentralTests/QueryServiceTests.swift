@@ -226,7 +226,7 @@ final class QueryFixture {
         arguments: [
             "select length(repeat('x', 2000000000)) + length(repeat('y', 2000000000)) as v",
             "select list_sum(range(3000000000)) as v",
-            "select a.range, string_agg(repeat('x', 1000)) from range(1000000) a, range(99) b group by 1 order by 2 limit 1",
+            "select a.range, string_agg(repeat('x', 1000)) from range(1000000) a, range(99) b group by 1 order by 2",
             "select array_agg(x) from (select repeat('ab', 100000) as x from range(100000))",
         ])
     func memory(sql: String) throws {
