@@ -7,28 +7,35 @@
 // (+11 %). Nested columns keep DuckDB's own types; times are TIMESTAMPTZ, which Parquet marks as UTC, as Delta's
 // `timestamp` wants.
 
-import DuckDB
-import Models
+package import DuckDB
+package import Models
 import System
 
-struct ConvertedFile {
-    var schema: TableSchema
-    var day: String
-    var path: String
-    var statistics: String
-    var rows: Int
+package struct ConvertedFile {
+    package var schema: TableSchema
+    package var day: String
+    package var path: String
+    /// Delta's `stats`.
+    package var statistics: String
+    package var rows: Int
 }
 
-struct ParquetWriter {
-    let duckDB: DuckDBRunner
-    let directory: String
+package struct ParquetWriter {
+    private let duckDB: DuckDBRunner
+    private let directory: String
     private static let rowGroupRows = 122_880
     /// A vocabulary of words is about this large, whatever the number of rows.
     private static let dictionaryValues = 10_000...100_000
     /// The longest row DuckDB accepts; a report is at most 256 KiB, pseudonyms and escapes enlarge it a few times.
     static let maxRowBytes = 16 << 20
 
-    func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
+    /// `directory`: for probes.
+    package init(duckDB: DuckDBRunner, directory: String) {
+        self.duckDB = duckDB
+        self.directory = directory
+    }
+
+    package func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
         guard !buffers.isEmpty else { return [] }
         var script = ""
         var files: [ConvertedFile] = []
@@ -81,7 +88,7 @@ struct ParquetWriter {
 
     /// The rows that make the conversion fail. Everything in a row was checked or written by us, so this is a net below
     /// the net: it reads the row file again and again, halving it, until single rows are left.
-    func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
+    package func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
         let rows = try FileSystem.read(buffer.file.path).split(separator: 0x0a)
         return Set(try badRows(buffer.schema, rows[...], archivedAt))
     }
