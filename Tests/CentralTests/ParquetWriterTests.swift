@@ -15,7 +15,7 @@ import Testing
         let runner = DuckDBRunner(.init(executable: fixture.duckDB, temporaryDirectory: "\(fixture.directory)/tmp"))
         let writer = ParquetWriter(duckDB: runner, directory: directory)
         let buffer = try RowBuffer(.reports, day: "2026-11-20", path: "\(directory)/reports.ndjson")
-        let bad: [Int: String] = [3: #"{"drone_id":"#, 40: #"{"drone_id":"a","seq":"four"}"#, 41: #"{"observed_at":{}}"#]
+        let bad: [Int: String] = [3: #"{"drone_id":"#, 40: #"{"drone_id":"a","seq":"x"}"#, 41: #"{"observed_at":{}}"#]
         for row in 0..<64 {
             let text = bad[row] ?? #"{"drone_id":"pw-\#(row)","seq":\#(row)}"#
             let origin = RowOrigin(batch: 0, n: Int64(row), line: 0..<0)
