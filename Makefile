@@ -42,7 +42,8 @@ check: deps-run ## Format, house rules, and the build with explicit target depen
 	@swift build --explicit-target-dependency-import-check error --scratch-path $(STRICT_BUILD)
 	@swift test -c release --disable-xctest --filter HouseRulesTests
 
-format: tools-swift ## Formats every Swift file in place
+format: tools-swift ## Formats every file in place, comments included
+	@git ls-files -z -- '*.swift' '*.c' '*.h' '*.cpp' | xargs -0 deploy/tools/wrap-comments
 	@swift format format --in-place --recursive --parallel Package.swift Sources Tests bench
 
 bench: deps-run ## Measures the relay and central under load and prints the figures

@@ -51,9 +51,11 @@ package final class CentralService: Sendable {
             hmacKey: try PseudonymKey.load(vault: vaultDirectory))
         settings.partitions = configuration.archive.partitions
         let archiver = try Archiver(settings, time: time)
-        stream = try EmbeddedStream(directory: "\(data)/stream", log: log.component("stream"))
+        stream = try EmbeddedStream(
+            directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
-        // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life (I4).
+        // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life
+        // (I4).
         let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })
         for relay in archiver.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
         try stream.recover(after: archiver.committedPosition) { entry in
@@ -70,7 +72,8 @@ package final class CentralService: Sendable {
             log: log.component("archive"), onFatal: onFatal)
         let (stream, loop) = (stream, loop)
         let base = FiguresBase(
-            startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream, loop: loop)
+            startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
+            loop: loop)
         var limits = QueryConfiguration(duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries")
         limits.memoryBytes = configuration.query.memoryBytes
         limits.threads = configuration.query.threads
@@ -120,7 +123,8 @@ package final class CentralService: Sendable {
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                handler: CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts))
+                handler: CentralRoutes(
+                    intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts))
         }
         guard let analysts = configuration.analystListen else {
             return [try server(configuration.listen, batches: true, analysts: true)]

@@ -4,7 +4,7 @@
 //                                       │
 //                                       └─▶ BufferWriter ─▶ SegmentedLog (fsync) ─▶ 202          fails closed (I1)
 //                                                               │
-//                                                               └─▶ Forwarder ─▶ central ─▶ archived ─▶ segment unlinked (I2)
+//                                                               └─▶ Forwarder ─▶ central ─▶ archived: unlinked (I2)
 
 package import Log
 import Configuration
@@ -51,7 +51,8 @@ package final class EdgeRelayService: Sendable {
         lock = try DirectoryLock(configuration.dataDirectory)
         let state = try StateStore.openOrReplace(path: "\(configuration.dataDirectory)/state.db", log: log)
         store = try BufferStore(
-            directory: "\(configuration.dataDirectory)/buffer", segmentBytes: configuration.buffer.segmentBytes, log: log)
+            directory: "\(configuration.dataDirectory)/buffer", segmentBytes: configuration.buffer.segmentBytes,
+            log: log)
         let epoch = store.current.epoch
         let recovered = try Recovery.read(
             store, relayID: configuration.relayID, state: state, now: startedAt, monotonic: time.monotonicNanoseconds())
@@ -64,7 +65,8 @@ package final class EdgeRelayService: Sendable {
             relayID: configuration.relayID, rules: rules, book: book, wallMicroseconds: { clock.wallMicroseconds() })
         board = DroneBoard(
             maxDrones: configuration.limits.dronesOnBoard,
-            ratePerSecond: configuration.limits.reportsPerDronePerSecond, burst: configuration.limits.reportBurstPerDrone)
+            ratePerSecond: configuration.limits.reportsPerDronePerSecond,
+            burst: configuration.limits.reportBurstPerDrone)
 
         // 3. The uplink.
         let wake = MaintenanceWake()
@@ -110,7 +112,8 @@ package final class EdgeRelayService: Sendable {
         // 6. What happens by itself.
         maintenance = Maintenance(
             configuration: configuration, time: time, log: log.component("maintenance"), store: store, state: state,
-            forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer, gauge: gauge, wake: wake)
+            forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer, gauge: gauge, wake: wake
+        )
         let maintenance = maintenance
         threads = Mutex(
             (forwarder?.start() ?? []) + [WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() }])

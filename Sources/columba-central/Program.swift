@@ -46,7 +46,9 @@ struct Program {
             log.error("fatal", ["reason": .string(reason)])
             exit(1)
         }
-        while Signals.wait() == .hangup { log.warning("reload_not_available", ["hint": "restart to load new settings"]) }
+        while Signals.wait() == .hangup {
+            log.warning("reload_not_available", ["hint": "restart to load new settings"])
+        }
         service.stop()
     }
 

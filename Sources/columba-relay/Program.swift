@@ -32,7 +32,8 @@ struct Program {
             let configuration = try RelayConfiguration.load(path: arguments[2], environment: Environment.variables)
             if arguments[0] == "check" {
                 let rules = try configuration.loadRules()
-                return StandardStreams.output("ok: relay \(configuration.relayID), \(rules.rules.count) rules, version \(rules.version)\n")
+                return StandardStreams.output(
+                    "ok: relay \(configuration.relayID), \(rules.rules.count) rules, version \(rules.version)\n")
             }
             try run(configuration)
         } catch {
@@ -48,7 +49,9 @@ struct Program {
             log.error("fatal", ["reason": .string(reason)])
             exit(1)
         }
-        while Signals.wait() == .hangup { log.warning("reload_not_available", ["hint": "restart to load new settings"]) }
+        while Signals.wait() == .hangup {
+            log.warning("reload_not_available", ["hint": "restart to load new settings"])
+        }
         service.stop()
     }
 

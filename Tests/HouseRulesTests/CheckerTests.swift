@@ -116,6 +116,10 @@ struct CheckerTests {
         let clean = SourceFile(path: path, text: "// Clean.\n")
         #expect(HouseRules.stale([exception], in: [clean]).count == 1)
         #expect(HouseRules.stale([exception], in: []).count == 1)
+        let imports = Exception(path: path, construct: "import CSQLite", reason: "for a test")
+        #expect(HouseRules.stale([imports], in: [clean]).count == 1)
+        let used = SourceFile(path: path, text: "// Uses it.\nimport CSQLite\n")
+        #expect(HouseRules.stale([imports], in: [used]).isEmpty)
     }
 
     @Test("says the place and the replacement")

@@ -92,6 +92,9 @@ enum HouseRules {
     static func stale(_ exceptions: [Exception], in files: [SourceFile]) -> [Finding] {
         exceptions.filter { exception in
             guard let file = files.first(where: { $0.path == exception.path }) else { return true }
+            if exception.construct.hasPrefix("import ") {
+                return !file.imports.contains { "import \($0.module)" == exception.construct }
+            }
             let others = exceptions.filter { $0 != exception }
             return findings(in: file, exceptions: others) == findings(in: file, exceptions: exceptions)
         }

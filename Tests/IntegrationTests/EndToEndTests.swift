@@ -1,4 +1,5 @@
-// The whole path with real input: files in, rows out, each once; what the archive is to readers who know nothing of Columba.
+// The whole path with real input: files in, rows out, each once; what the archive is to readers who know nothing of
+// Columba.
 
 import Foundation
 import HTTPClient
@@ -21,7 +22,7 @@ struct EndToEndTests {
         #expect(station.waitUntilArchived())
         let rows = try station.rows(
             """
-            SELECT drone_id, count(*) n, min(observed_at) first, max(observed_at) last, avg(readings['battery_pct']) battery
+            SELECT drone_id, count(*) AS n, min(observed_at) AS first, avg(readings['battery_pct']) AS battery
             FROM reports GROUP BY 1 ORDER BY 1
             """)
         #expect(rows.map { $0["drone_id"] as? String } == ["px4-0002", "px4-0003", "px4-0004"])
@@ -76,7 +77,8 @@ struct EndToEndTests {
         defer { station.end() }
         try station.start()
         let name = "Zyxwvut Canary-\(UInt32.random(in: 0 ... .max))"
-        let report = #"{"drone_id":"c-1","seq":1,"location":{"lat":1,"lon":2},"citizens":[{"name":"\#(name)","peacescore":3}]}"#
+        let report =
+            #"{"drone_id":"c-1","seq":1,"location":{"lat":1,"lon":2},"citizens":[{"name":"\#(name)","peacescore":3}]}"#
         #expect(try Requests.post(station.relay, report).status == 202)
         #expect(station.waitUntilArchived())
         let person = try station.rows("SELECT citizens[1].person_id AS p FROM reports")[0]["p"] as? String

@@ -1,5 +1,5 @@
-// Kill it (I1–I5): relay and central get SIGKILL at random moments while drones send; afterwards every acknowledged report is
-// in the archive exactly once, with the bytes that were sent, and nothing is there that nobody sent.
+// Kill it (I1–I5): relay and central get SIGKILL at random moments while drones send; afterwards every acknowledged
+// report is in the archive exactly once, with the bytes that were sent, and nothing is there that nobody sent.
 
 import Foundation
 import Glibc
@@ -14,7 +14,7 @@ struct KillTests {
 
     @Test("every acknowledged report is archived exactly once, whoever is killed and when", .timeLimit(.minutes(8)))
     func killRounds() throws {
-        let seed = UInt64.random(in: 0 ... .max)
+        let seed = Int.random(in: 0 ... .max)
         var random = SystemRandomNumberGenerator()
         let station = try Station(relays: 2, relayExtra: "buffer: {segment_bytes: 1048576, hold_hours: 0}")
         defer { station.end() }
@@ -46,7 +46,9 @@ struct KillTests {
         #expect(kills >= 20, "the drones were done after \(kills) kills; seed \(seed)")
         let status = try #require(try client.wait(timeoutSeconds: 180), "the drones did not finish; seed \(seed)")
         #expect(status.isSuccess, "seed \(seed)")
-        #expect(station.waitUntilArchived(), "not everything was archived; seed \(seed)\n\(station.central.log.suffix(2_000))")
+        #expect(
+            station.waitUntilArchived(),
+            "not everything was archived; seed \(seed)\n\(station.central.log.suffix(2_000))")
 
         let ledger = try Ledger(path: ledgerPath)
         let archive = try Ledger.archived(station)
@@ -54,7 +56,9 @@ struct KillTests {
         #expect(archive.duplicateKeys == 0, "a report is there twice; seed \(seed)")
         let lost = ledger.digests.filter { archive.digests[$0.key] == nil }
         #expect(lost.isEmpty, "acknowledged and not archived: \(lost.keys.sorted().prefix(5)); seed \(seed)")
-        let changed = ledger.digests.filter { archive.digests[$0.key].map { [expected = $0.value] in $0 != expected } ?? false }
+        let changed = ledger.digests.filter {
+            archive.digests[$0.key].map { [expected = $0.value] in $0 != expected } ?? false
+        }
         #expect(changed.isEmpty, "other bytes were archived: \(changed.keys.sorted().prefix(5)); seed \(seed)")
         let ghosts = archive.digests.keys.filter { ledger.digests[$0] == nil }
         #expect(ghosts.isEmpty, "archived and never sent: \(ghosts.sorted().prefix(5)); seed \(seed)")
@@ -68,7 +72,9 @@ struct KillTests {
         try station.start()
         var fly = ChildProcess.Configuration(
             executable: try Programs.path("columba"),
-            arguments: ["fly", "--relay", station.relay.address, "--drones", "20", "--reports", "100000", "--seed", "7"])
+            arguments: [
+                "fly", "--relay", station.relay.address, "--drones", "20", "--reports", "100000", "--seed", "7",
+            ])
         fly.standardError = .null
         let client = try ChildProcess(fly)
         defer { client.kill() }
@@ -92,7 +98,8 @@ struct Ledger {
 
     init() {}
 
-    /// Lines «drone boot seq sha256 status», one an acknowledgement; a last line that is not complete is no acknowledgement.
+    /// Lines «drone boot seq sha256 status», one an acknowledgement; a last line that is not complete is no
+    /// acknowledgement.
     init(path: String) throws {
         for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
             let fields = line.split(separator: " ").map(String.init)

@@ -26,7 +26,8 @@ final class RelayInterfaceTests {
         let answer = Requests.object(first)
         #expect(answer["relay_id"] as? String == "north-0")
         let result = try #require((answer["results"] as? [[String: Any]])?.first)
-        #expect(result["drone_id"] as? String == "d-1" && result["boot"] as? String == "b" && result["seq"] as? Int == 1)
+        #expect(
+            result["drone_id"] as? String == "d-1" && result["boot"] as? String == "b" && result["seq"] as? Int == 1)
         #expect(result["status"] as? String == "stored")
         #expect(Requests.statuses(try Requests.post(relay, report)) == ["duplicate"])
         #expect(Requests.statuses(try Requests.post(relay, " \n" + report + "\n")) == ["duplicate"])
@@ -42,14 +43,17 @@ final class RelayInterfaceTests {
     @Test("a report without seq is numbered; the same bytes within 30 s are the same report, even across a crash")
     func unsequenced() throws {
         let body = #"{"drone_id":"old-1","location":{"lat":1,"lon":2},"words":["a"]}"#
-        let first = try #require((Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
+        let first = try #require(
+            (Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
         #expect((first["boot"] as? String)?.hasPrefix("relay.north-0.") == true)
-        let again = try #require((Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
+        let again = try #require(
+            (Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
         #expect(again["status"] as? String == "duplicate")
         #expect(again["seq"] as? Int == first["seq"] as? Int && again["boot"] as? String == first["boot"] as? String)
         try relay.kill()
         try relay.start()
-        let later = try #require((Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
+        let later = try #require(
+            (Requests.object(try Requests.post(relay, body))["results"] as? [[String: Any]])?.first)
         #expect(later["status"] as? String == "duplicate" && later["boot"] as? String == first["boot"] as? String)
     }
 
@@ -138,7 +142,8 @@ final class RelayInterfaceTests {
         #expect(try decide("ack", #"{"by":"officer 8"}"#).status == 409)
         try relay.kill()
         try relay.start()
-        let after = try #require((try station.json(relay, "/v1/alerts?state=closed")["alerts"] as? [[String: Any]])?.first)
+        let after = try #require(
+            (try station.json(relay, "/v1/alerts?state=closed")["alerts"] as? [[String: Any]])?.first)
         #expect(after["alert_id"] as? String == id && after["outcome"] as? String == "false_alarm")
         // The same report raises the same alert: nothing new in the list.
         #expect(try Requests.post(relay, report).status == 202)
@@ -170,17 +175,21 @@ final class RelayInterfaceTests {
 
     @Test("status, drones, metrics and the description are there, and the figures add up")
     func figures() throws {
-        for seq in 1...5 { _ = try Requests.post(relay, Requests.report(seq: seq, extra: #","readings":{"battery_pct":78}"#)) }
+        for seq in 1...5 {
+            _ = try Requests.post(relay, Requests.report(seq: seq, extra: #","readings":{"battery_pct":78}"#))
+        }
         _ = try Requests.post(relay, Requests.report(seq: 5, extra: #","readings":{"battery_pct":78}"#))
         let status = try station.json(relay, "/v1/status")
         let counters = try #require(status["counters"] as? [String: Int])
         #expect(counters["received"] == 6 && counters["stored"] == 5 && counters["duplicates"] == 1)
-        #expect(counters["records", default: -1] + counters["carried_over", default: -1]
-            == counters["archived", default: -2] + counters["waiting", default: -2])
+        #expect(
+            counters["records", default: -1] + counters["carried_over", default: -1]
+                == counters["archived", default: -2] + counters["waiting", default: -2])
         let drone = try #require((try station.json(relay, "/v1/drones")["drones"] as? [[String: Any]])?.first)
         #expect((drone["readings"] as? [String: Double])?["battery_pct"] == 78)
         #expect(try station.json(relay, "/openapi.json")["openapi"] as? String == "3.1.0")
         let metrics = try HTTPClient().perform(HTTPClientRequest(url: relay.address + "/metrics"))
-        #expect(String(decoding: metrics.body, as: UTF8.self).contains(#"columba_relay_reports_total{result="stored"} 5"#))
+        #expect(
+            String(decoding: metrics.body, as: UTF8.self).contains(#"columba_relay_reports_total{result="stored"} 5"#))
     }
 }

@@ -61,7 +61,8 @@ final class Station {
     let central: Server
     let relays: [Server]
 
-    init(relays count: Int = 1, maxWaitSeconds: Double = 0.3, relayExtra: String = "", centralExtra: String = "") throws {
+    init(relays count: Int = 1, maxWaitSeconds: Double = 0.3, relayExtra: String = "", centralExtra: String = "") throws
+    {
         folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-test")
         let ports = try FreePorts.find(count + 1)
         let centralPath = "\(folder)/central.json5"
@@ -110,7 +111,9 @@ final class Station {
 
     // MARK: Questions
 
-    func columba(_ arguments: [String], input: String? = nil) throws -> (status: System.ExitStatus, output: String, errors: String) {
+    func columba(_ arguments: [String], input: String? = nil) throws -> (
+        status: System.ExitStatus, output: String, errors: String
+    ) {
         try Programs.run("columba", arguments, input: input, folder: folder)
     }
 
@@ -129,7 +132,8 @@ final class Station {
     func json(_ server: Server, _ path: String) throws -> [String: Any] {
         let response = try HTTPClient().perform(HTTPClientRequest(url: server.address + path))
         return try #require(
-            try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any], "\(path): \(response.status)")
+            try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any], "\(path): \(response.status)"
+        )
     }
 
     /// Waits until central has archived everything that the relays hold.
@@ -158,7 +162,9 @@ enum Programs {
         _ name: String, _ arguments: [String], input: String? = nil, folder: String, timeoutSeconds: Double = 120
     ) throws -> (status: System.ExitStatus, output: String, errors: String) {
         let unique = UUID().uuidString
-        let (output, errors, inputPath) = ("\(folder)/\(unique).out", "\(folder)/\(unique).err", "\(folder)/\(unique).in")
+        let (output, errors, inputPath) = (
+            "\(folder)/\(unique).out", "\(folder)/\(unique).err", "\(folder)/\(unique).in"
+        )
         var configuration = ChildProcess.Configuration(executable: try path(name), arguments: arguments)
         configuration.standardOutput = .file(output)
         configuration.standardError = .file(errors)

@@ -52,7 +52,7 @@ struct LineParserTests {
         for (body, members, boot, seq) in [
             (numbered, "", "0", 9), (plain, "", "relay.north-3.\(epoch)", 5001),
             (plain, #","boot":"relay.x.y","seq":4"#, "relay.x.y", 4),
-            (numbered, #","boot":"relay.x.y","seq":4"#, "0", 9)
+            (numbered, #","boot":"relay.x.y","seq":4"#, "0", 9),
         ] as [(String, String, String, Int64)] {
             try Array((Self.start + members + #","body":\#(body)}"#).utf8).withUnsafeBytes { buffer in
                 let line = try parser.parse(buffer)
@@ -78,7 +78,7 @@ struct LineParserTests {
             (#"{"n":"7","received_at":"2026-11-20T05:00:00Z","kind":"report","body":1}"#, nil),
             (#"{"kind":"report","body":1}"#, nil), ("[]", nil), ("", nil), ("5", nil), (#"{"n":"#, nil),
             (#"{"n":77"#, nil),
-            (start + #","body_text":"\ud800"}"#, 5001), (start + #","body_text":5}"#, 5001)
+            (start + #","body_text":"\ud800"}"#, 5001), (start + #","body_text":5}"#, 5001),
         ] as [(String, Int64?)])
     func broken(text: String, number: Int64?) throws {
         let found = try #require(problem(of: text))

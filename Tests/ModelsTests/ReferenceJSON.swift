@@ -115,7 +115,9 @@ struct ReferenceJSON {
     private mutating func escape() throws -> UInt16 {
         guard let letter = next else { throw Refused(verdict: .invalid) }
         at += 1
-        let simple: [Character: UInt16] = ["\"": 0x22, "\\": 0x5c, "/": 0x2f, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9]
+        let simple: [Character: UInt16] = [
+            "\"": 0x22, "\\": 0x5c, "/": 0x2f, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9,
+        ]
         if let unit = simple[Character(UnicodeScalar(letter))] { return unit }
         let digits = bytes[at...].prefix(4)
         guard letter == UInt8(ascii: "u"), digits.count == 4, !digits.contains(UInt8(ascii: "+")),

@@ -16,7 +16,7 @@ struct ReportFuzzTests {
     private static let pieces = [
         "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "9", "-", ".", "e", "null", "true", "1e999", "\\u", "\\ud800",
         " ", "\n", "\0",
-        "\u{7f}", "é", "\u{feff}", "\"a\":1,", "\"drone_id\":\"x\",", "[[[[[[[[[[[[[[[[[", "{\"a\":", "NaN", "00"
+        "\u{7f}", "é", "\u{feff}", "\"a\":1,", "\"drone_id\":\"x\",", "[[[[[[[[[[[[[[[[[", "{\"a\":", "NaN", "00",
     ].map { Array($0.utf8) }
 
     private static func damage(_ body: inout [UInt8], _ random: inout SeededGenerator) {

@@ -76,7 +76,7 @@ struct ReportRulesTests {
     func emptyLists() throws {
         for text in [
             SampleReports.report(),
-            SampleReports.report(#""citizens":[]"#, #""words":[]"#, #""readings":{}"#, #""media":[]"#)
+            SampleReports.report(#""citizens":[]"#, #""words":[]"#, #""readings":{}"#, #""media":[]"#),
         ] {
             try parser.with(text) { report in
                 #expect(report.citizenCount == 0 && report.wordCount == 0 && report.readingCount == 0)
@@ -164,7 +164,7 @@ struct ReportRulesTests {
         (SampleReports.report(#""media":[{"uri":"a","bytes":-1}]"#), "invalid_field", "media[0].bytes"),
         (SampleReports.report(#""media":[{"uri":"a","bytes":1.5}]"#), "invalid_field", "media[0].bytes"),
         (SampleReports.report(#""media":[{"uri":"a","sha256":5}]"#), "invalid_field", "media[0].sha256"),
-        (SampleReports.report(#""media":[{"uri":"a","type":null}]"#), "invalid_field", "media[0].type")
+        (SampleReports.report(#""media":[{"uri":"a","type":null}]"#), "invalid_field", "media[0].type"),
     ]
 
     @Test("may reach each limit and not pass it", arguments: limitCases)
@@ -228,14 +228,14 @@ struct ReportRulesTests {
             {
                 SampleReports.report(#""media":[{"uri":"a","type":"\#(text($0, "ü"))"}]"#)
             }
-        )
+        ),
     ]
 
     @Test("lies on the Earth, its edges included")
     func earth() {
         for (latitude, longitude, accepted) in [
             ("90", "180", true), ("-90", "-180", true), ("-0", "0.0e0", true), ("90.0000000000001", "0", false),
-            ("-90.00000000001", "0", false), ("0", "180.0000000001", false), ("0", "-181", false), ("1e2", "0", false)
+            ("-90.00000000001", "0", false), ("0", "180.0000000001", false), ("0", "-181", false), ("1e2", "0", false),
         ] {
             let outcome = parser.outcome(#"{"drone_id":"a","location":{"lat":\#(latitude),"lon":\#(longitude)}}"#)
             #expect((outcome == .accepted) == accepted, "\(latitude) \(longitude)")
@@ -302,7 +302,7 @@ struct ReportRulesTests {
         for text in Self.faultCases.map(\.0) + [
             SampleReports.report(#""citizens":[{"name":"\#(marker)","peacescore":"\#(marker)"}]"#),
             SampleReports.report(#""words":["\#(marker)",{"\#(marker)":1}]"#),
-            SampleReports.report(#""\#(marker)":1,"\#(marker)":2"#), #"{"\#(marker)":"#
+            SampleReports.report(#""\#(marker)":1,"\#(marker)":2"#), #"{"\#(marker)":"#,
         ] {
             Array(text.utf8).withUnsafeBytes { buffer in
                 do throws(Problem) {

@@ -29,13 +29,13 @@ struct StrictJSONTests {
             "{\"a\":\"\0\"}", "{\"a\":\u{c}1}", "{\"a\":1\u{b}}", "{\"a\":\u{a0}1}", "{\"a\":1\u{1a}}", "/* */ {}",
             "{} // x",
             #"{"a":\u0031}"#, #"{\u0022a":1}"#, #"{"a":1}{"#, #"{"a":1}]"#, ":", ",", #""a":1"#, "{1:2}", "{null:2}",
-            "{{}:1}"
+            "{{}:1}",
         ]
         let raw: [[UInt8]] = [
             [0xff, 0xfe, 0x7b, 0, 0x7d, 0], [0, 0x7b, 0, 0x7d],  // UTF-16
             [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82], [0x80],
             [0xf8, 0x88, 0x80, 0x80, 0x80],
-            [0xc1, 0xbf], [0xe0, 0x9f, 0xbf], [0xf0, 0x8f, 0xbf, 0xbf], [0xff]
+            [0xc1, 0xbf], [0xe0, 0x9f, 0xbf], [0xf0, 0x8f, 0xbf, 0xbf], [0xff],
         ]
         return texts.map { Array($0.utf8) } + raw.prefix(2)
             + raw.dropFirst(2).map { Array(#"{"a":""#.utf8) + $0 + Array(#""}"#.utf8) }
@@ -67,7 +67,7 @@ struct StrictJSONTests {
             SampleReports.report(#""🕊":1"#, #""\ud83d\udd4a":1"#),
             SampleReports.report(#""media":[{"uri":"a","uri":"b"}]"#),
             #"{"drone_id":"a","location":{"lat":1,"lat":1,"lon":1}}"#,
-            #"{"drone_id":"a","location":{"lat":1,"lon":1},"location":{"lat":1,"lon":1}}"#
+            #"{"drone_id":"a","location":{"lat":1,"lon":1},"location":{"lat":1,"lon":1}}"#,
         ])
     func duplicates(text: String) {
         #expect(parser.outcome(text) == .refused(status: 400, code: "duplicate_key", field: nil))
@@ -147,7 +147,7 @@ struct StrictJSONTests {
             ("1 MiB", 413, [UInt8](repeating: 0x5b, count: 1 << 20)),
             ("256 KiB of quotes", 400, [UInt8](repeating: 0x22, count: 262_144)),
             ("256 KiB of commas", 400, [UInt8](repeating: 0x2c, count: 262_144)),
-            ("256 KiB of NUL", 400, [UInt8](repeating: 0, count: 262_144))
+            ("256 KiB of NUL", 400, [UInt8](repeating: 0, count: 262_144)),
         ]
     }()
 
@@ -160,7 +160,7 @@ struct StrictJSONTests {
             "1.7976931348623157e308",
             "4.9406564584124654e-324", "1e-400", "-1e-400", "0e999", "0.000e999", "1.0000000000000000000000000000001",
             "179769313486231570000000000000000000000e270", "8.5e-5", "18446744073709551615", "18446744073709551616",
-            "0.0000000000000000000000000000000000000000000000001e49", "1E5", "1e+5", "90071992547409910e-1"
+            "0.0000000000000000000000000000000000000000000000001e49", "1E5", "1e+5", "90071992547409910e-1",
         ])
     func numbers(text: String) throws {
         try parser.with(SampleReports.report(#""readings":{"x":\#(text)}"#)) { report in

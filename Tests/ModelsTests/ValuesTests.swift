@@ -12,7 +12,7 @@ struct ValuesTests {
             // Wikipedia's examples, geohash.org's, and the corners.
             (57.64911, 10.40744, 11, "u4pruydqqvj"), (42.6, -5.6, 5, "ezs42"),
             (-25.382708, -49.265506, 12, "6gkzwgjzn820"),
-            (48.8566, 2.3522, 7, "u09tvw0"), (0, 0, 7, "s000000"), (-90, -180, 7, "0000000"), (90, 180, 7, "zzzzzzz")
+            (48.8566, 2.3522, 7, "u09tvw0"), (0, 0, 7, "s000000"), (-90, -180, 7, "0000000"), (90, 180, 7, "zzzzzzz"),
         ] as [(Double, Double, Int, String)])
     func geohash(latitude: Double, longitude: Double, length: Int, expected: String) {
         #expect(Geohash.encode(latitude: latitude, longitude: longitude, length: length) == expected)
@@ -33,7 +33,7 @@ struct ValuesTests {
         #expect(Identifier.isValidEpoch("0123456789abcdef0123456789abcdef"))
         for bad in [
             "", "0123456789ABCDEF0123456789abcdef", "0123456789abcdef0123456789abcde",
-            "g" + String(repeating: "0", count: 31)
+            "g" + String(repeating: "0", count: 31),
         ] {
             #expect(!Identifier.isValidEpoch(bad))
         }
@@ -108,7 +108,7 @@ struct ValuesTests {
         #expect(Identifier.isValidAlertID(first))
         let others = [
             id("lo", "wpw-1", "a", 1, "Ada"), id("low", "pw-1", "a1", 1, "Ada"), id("low", "pw-1", "a", 11, "Ada"),
-            id("low", "pw-1", "a", 1, ""), id("low", "pw-1", "", 1, "aAda")
+            id("low", "pw-1", "a", 1, ""), id("low", "pw-1", "", 1, "aAda"),
         ]
         #expect(Set(others + [first]).count == 6)
     }
@@ -143,7 +143,7 @@ struct ValuesTests {
             + #"",null,true,{},[1],-9223372036854775808],"d":"1970-01-01T00:00:00.000Z"}"#
         #expect(String(decoding: json.bytes, as: UTF8.self) == expected)
         for value in [
-            0, -0.0, 1, 20, 1e15, 1e16, 1e300, .leastNonzeroMagnitude, 0.1, -123.456, 9_007_199_254_740_992, .pi
+            0, -0.0, 1, 20, 1e15, 1e16, 1e300, .leastNonzeroMagnitude, 0.1, -123.456, 9_007_199_254_740_992, .pi,
         ] {
             var bytes: [UInt8] = []
             JSONText.appendNumber(value, to: &bytes)

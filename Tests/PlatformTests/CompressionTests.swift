@@ -43,7 +43,7 @@ struct CompressionTests {
         let compressor = try ZstdCompressor()
         for bytes in [
             [], [1], Self.text, [UInt8](repeating: 0, count: 100),
-            (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 7) }
+            (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * $0 >> 7) },
         ] {
             for level: Int32 in [1, 3, 19] {
                 let compressed = try Zstd.compress(bytes, level: level)

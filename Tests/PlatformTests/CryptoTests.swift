@@ -12,7 +12,7 @@ struct CryptoTests {
             (
                 "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
                 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
-            )
+            ),
         ])
     func sha256(text: String, hex: String) {
         #expect(SHA256.hash(text).hex == hex)
@@ -92,7 +92,7 @@ struct CryptoTests {
         #expect(Hex.decode("0") == nil && Hex.decode("0g") == nil && Hex.decode("") == [])
         let published = [
             "": "", "f": "Zg==", "fo": "Zm8=", "foo": "Zm9v", "foob": "Zm9vYg==", "fooba": "Zm9vYmE=",
-            "foobar": "Zm9vYmFy"
+            "foobar": "Zm9vYmFy",
         ]
         for (text, code) in published { #expect(Base64.encode(Array(text.utf8)) == code) }
     }

@@ -22,7 +22,8 @@ private final class ScriptedServer: Sendable {
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let failed = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listening, $0, length) != 0 || listen(listening, 16) != 0 || getsockname(listening, $0, &length) != 0
+                bind(listening, $0, length) != 0 || listen(listening, 16) != 0
+                    || getsockname(listening, $0, &length) != 0
             }
         }
         guard !failed else { throw SocketError(operation: "listen", errno: errno) }
@@ -85,7 +86,8 @@ struct HTTPClientTests {
         let response = try HTTPClient().perform(HTTPClientRequest(url: server.url))
         #expect(response.status == 404)
         #expect(response.header("X-One") == "a b")
-        #expect(response.headers.map { "\($0.name)=\($0.value)" } == ["x-one=a b", "x-one=c", "empty=", "content-length=3"])
+        #expect(
+            response.headers.map { "\($0.name)=\($0.value)" } == ["x-one=a b", "x-one=c", "empty=", "content-length=3"])
         #expect(response.body == Array("no!".utf8))
     }
 
@@ -166,7 +168,9 @@ struct HTTPClientTests {
         defer { silent.stop() }
         #expect(HTTPClientTests.code(HTTPClientRequest(url: silent.url, timeoutSeconds: 0.2)) == .timedOut)
         let cancelled = Atomic<Bool>(false)
-        let code = HTTPClientTests.code(HTTPClientRequest(url: silent.url)) { cancelled.exchange(true, ordering: .relaxed) }
+        let code = HTTPClientTests.code(HTTPClientRequest(url: silent.url)) {
+            cancelled.exchange(true, ordering: .relaxed)
+        }
         #expect(code == .cancelled)
     }
 

@@ -8,7 +8,8 @@ import Testing
 
 @Suite("HTTP server: limits and bad clients")
 struct HTTPServerLimitsTests {
-    private static func server(limitBytes: Int, _ configuration: HTTPServerConfiguration = .init()) throws -> HTTPServer {
+    private static func server(limitBytes: Int, _ configuration: HTTPServerConfiguration = .init()) throws -> HTTPServer
+    {
         try HTTPServer(
             configuration,
             handler: ClosureHandler(admit: { _ in .body(limitBytes: limitBytes) }) {
@@ -30,7 +31,9 @@ struct HTTPServerLimitsTests {
             try RawConnection.exchange(
                 server.port,
                 "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                    + "1\r\na\r\n\(String(count - 1, radix: 16))\r\n\(String(repeating: "a", count: count - 1))\r\n0\r\n\r\n")
+                    + "1\r\na\r\n\(String(count - 1, radix: 16))\r\n"
+                    + "\(String(repeating: "a", count: count - 1))\r\n0\r\n\r\n"
+            )
         }
         #expect(try declared(1000).hasPrefix("HTTP/1.1 200 "))
         #expect(try chunked(1000).hasPrefix("HTTP/1.1 200 "))
@@ -105,7 +108,8 @@ struct HTTPServerLimitsTests {
             })
         defer { server.stop() }
         let text = try RawConnection.exchange(
-            server.port, "POST /a HTTP/1.1\r\nHost: x\r\n\(headers)\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.port,
+            "POST /a HTTP/1.1\r\nHost: x\r\n\(headers)\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
         #expect(text.isEmpty || text.hasPrefix("HTTP/1.1 400 "))
         // (libmicrohttpd 0.9.75 sends its own 400's header twice; it closes after it all the same.)
         #expect(!text.contains("HTTP/1.1 2"))
@@ -119,9 +123,13 @@ struct HTTPServerLimitsTests {
         let large = String(repeating: "x", count: 40_000)
         let overflow = try RawConnection.exchange(server.port, "GET / HTTP/1.1\r\nHost: x\r\nA: \(large)\r\n\r\n")
         #expect(overflow.isEmpty || overflow.hasPrefix("HTTP/1.1 4"))
-        for rubbish in ["\u{16}\u{3}\u{1}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+        for rubbish in [
+            "\u{16}\u{3}\u{1}\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
+        ] {
             let text = try RawConnection.exchange(server.port, rubbish)
-            #expect(text.isEmpty || text.hasPrefix("HTTP/1.1 4") || text.hasPrefix("HTTP/1.1 5") || text.hasPrefix("HTTP/1.0 4"))
+            #expect(
+                text.isEmpty || text.hasPrefix("HTTP/1.1 4") || text.hasPrefix("HTTP/1.1 5")
+                    || text.hasPrefix("HTTP/1.0 4"))
         }
         // Still alive.
         let response = try HTTPClient().perform(HTTPClientRequest(url: "http://127.0.0.1:\(server.port)/"))
@@ -150,7 +158,8 @@ struct HTTPServerLimitsTests {
         defer { server.stop() }
         let connections = try (0..<50).map { _ in try RawConnection(port: server.port) }
         for (index, connection) in connections.enumerated() {
-            try connection.send("POST /\(index) HTTP/1.1\r\nHost: x\r\nX-Index: \(index)\r\nContent-Length: 4\r\n\r\nbody")
+            try connection.send(
+                "POST /\(index) HTTP/1.1\r\nHost: x\r\nX-Index: \(index)\r\nContent-Length: 4\r\n\r\nbody")
         }
         #expect(eventually { queue.count == 50 })
         let exchanges = queue.takeAll()

@@ -86,11 +86,12 @@ struct HTTPServerStreamTests {
         let event = [UInt8](repeating: 0x61, count: 10_000)
         // The kernel's buffers take some megabytes at most; then the limit must say no.
         var written = 0
-        #expect(eventually { () -> Bool in
-            guard written < 10_000, stream.write(event) else { return true }
-            written += 1
-            return false
-        })
+        #expect(
+            eventually { () -> Bool in
+                guard written < 10_000, stream.write(event) else { return true }
+                written += 1
+                return false
+            })
         #expect(written > 9 && written < 10_000)
         #expect(!stream.write([0x62]))
         _ = reader.receive { _ in false }

@@ -25,11 +25,12 @@ struct HTTPServerTests {
             handler: ClosureHandler { exchange in
                 let items = exchange.queryItems.map { "\($0.name)=\($0.value)" }
                 seen.withLock {
-                    $0 = [
-                        exchange.method, exchange.path, exchange.header("x-thing") ?? "none",
-                        exchange.header("missing") ?? "none", exchange.queryItem("b") ?? "none",
-                        String(decoding: exchange.body, as: UTF8.self),
-                    ] + items
+                    $0 =
+                        [
+                            exchange.method, exchange.path, exchange.header("x-thing") ?? "none",
+                            exchange.header("missing") ?? "none", exchange.queryItem("b") ?? "none",
+                            String(decoding: exchange.body, as: UTF8.self),
+                        ] + items
                 }
                 #expect(exchange.remoteAddress.hasPrefix("127.0.0.1:"))
                 exchange.respond(HTTPResponse(status: 202))
@@ -192,7 +193,8 @@ struct HTTPServerTests {
         defer { server.stop() }
         let error = #expect(throws: HTTPServerError.self) {
             _ = try HTTPServer(
-                HTTPServerConfiguration(port: server.port), handler: ClosureHandler { $0.respond(HTTPResponse(status: 200)) })
+                HTTPServerConfiguration(port: server.port),
+                handler: ClosureHandler { $0.respond(HTTPResponse(status: 200)) })
         }
         #expect(error?.operation == "bind")
         #expect(error?.description.contains("in use") == true)

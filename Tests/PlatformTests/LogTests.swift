@@ -45,7 +45,10 @@ struct LogTests {
 
     @Test(
         "no value can begin a line of its own or reach the terminal",
-        arguments: ["\r\n2026 error forged", "\u{1B}[2J\u{1B}]0;title\u{7}", "a\u{0}b", "\u{9B}31m", "x\u{2028}y", "\u{202E}gpj.exe", "\u{7F}"])
+        arguments: [
+            "\r\n2026 error forged", "\u{1B}[2J\u{1B}]0;title\u{7}", "a\u{0}b", "\u{9B}31m", "x\u{2028}y",
+            "\u{202E}gpj.exe", "\u{7F}",
+        ])
     func escaping(value: String) {
         for format in [LogFormat.text, .json] {
             let lines = capture(format) { $0.info("event", ["key": .string(value), "k\n2": "v"]) }

@@ -11,9 +11,11 @@ struct MetricsTests {
     @Test("a family is rendered once, with all its series under one HELP and TYPE")
     func families() {
         let registry = MetricsRegistry()
-        let stored = registry.counter("columba_reports_total", help: "Reports by result.", labels: [("status", "stored")])
+        let stored = registry.counter(
+            "columba_reports_total", help: "Reports by result.", labels: [("status", "stored")])
         let depth = registry.gauge("columba_waiting_reports", help: "Reports waiting.")
-        let refused = registry.counter("columba_reports_total", help: "Reports by result.", labels: [("status", "refused")])
+        let refused = registry.counter(
+            "columba_reports_total", help: "Reports by result.", labels: [("status", "refused")])
         stored.add(3)
         stored.add()
         refused.add(0)

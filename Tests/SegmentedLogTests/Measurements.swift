@@ -23,7 +23,7 @@ import Testing
             directory: root + "/log", configuration: SegmentedLog.Configuration(pageBytes: pageBytes)
         ) { say("\($0)") }
         defer { log.close() }
-        let payload = [UInt8](repeating: 0x41, count: 1_400).enumerated().map { UInt8(truncatingIfNeeded: $0.offset * 7) }
+        let payload = (0..<1_400).map { UInt8(truncatingIfNeeded: $0 * 7) }
         let header = [UInt8](repeating: 0x42, count: 100)
         var latencies: [UInt64] = []
         let clock = SystemTime()
@@ -34,7 +34,8 @@ import Testing
         try header.withUnsafeBytes { header in
             try payload.withUnsafeBytes { payload in
                 let entries = [NewLogEntry](
-                    repeating: NewLogEntry(timeMicroseconds: 1, kind: 1, header: header, payload: payload), count: group)
+                    repeating: NewLogEntry(timeMicroseconds: 1, kind: 1, header: header, payload: payload),
+                    count: group)
                 var before = start
                 while before < end {
                     _ = try log.append(entries)
@@ -52,7 +53,9 @@ import Testing
         let elapsed = Double(clock.monotonicNanoseconds() - start) / 1e9
         let used = Environment.cpuSeconds - cpu
         latencies.sort()
-        let at = { (part: Double) in Double(latencies[min(latencies.count - 1, Int(Double(latencies.count) * part))]) / 1e6 }
+        let at = { (part: Double) in
+            Double(latencies[min(latencies.count - 1, Int(Double(latencies.count) * part))]) / 1e6
+        }
         say(
             "page \(pageBytes) group \(group): \(Int(Double(latencies.count * group) / elapsed)) entries/s,"
                 + " ms p50 \(rounded(at(0.5))) p99 \(rounded(at(0.99))) p99.9 \(rounded(at(0.999)))"

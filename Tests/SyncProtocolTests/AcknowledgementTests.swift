@@ -43,7 +43,7 @@ struct AcknowledgementTests {
             #"{"received":[[2,1]],"archived":[]}"#, #"{"received":[[1]],"archived":[]}"#,
             #"{"received":[[1,2,3]],"archived":[]}"#,
             #"{"received":[1],"archived":[]}"#, #"{"received":[[1,1.5]],"archived":[]}"#, #"{"received":[]}"#, "[]", "",
-            #"{"received":[[1,9223372036854775808]],"archived":[]}"#
+            #"{"received":[[1,9223372036854775808]],"archived":[]}"#,
         ])
     func broken(text: String) {
         #expect(throws: (any Error).self) { try JSONDecoder().decode(Acknowledgement.self, from: Data(text.utf8)) }
@@ -55,7 +55,7 @@ struct AcknowledgementTests {
         let empty: [UInt8] = [
             0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae,
             0x41, 0xe4,
-            0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55
+            0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
         ]
         let header = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
         #expect(ContentDigest.format(empty) == header)
@@ -66,7 +66,7 @@ struct AcknowledgementTests {
             "\(header),\(header)",
             header.replacingOccurrences(of: "FU=", with: "FV="), header.replacingOccurrences(of: "=:47", with: "=:_7"),
             header.replacingOccurrences(of: "U=:", with: "U:"), "md5=:AAAA:",
-            header.replacingOccurrences(of: "47", with: "4")
+            header.replacingOccurrences(of: "47", with: "4"),
         ] {
             #expect(ContentDigest.parse(bad) == nil, "\(bad)")
         }

@@ -35,7 +35,7 @@ struct BatchTests {
         var random = SeededGenerator(seed: seed)
         let pieces = [
             "{\"a\":1,", "\n", "\r\n", "\t", " ", "\"x\\\"\\n\\u0041\":", "\"\",", "[1,{}],", "\u{7f}\u{2028}é🕊", "\r",
-            "\\\\", "]", "}"
+            "\\\\", "]", "}",
         ]
         var batch = BatchEncoder()
         var bodies: [(n: Int64, kind: RecordKind, body: [UInt8])] = []
@@ -117,7 +117,7 @@ struct BatchTests {
             base + "１-2", base.dropFirst() + "1-2", "/" + base + "1-2",
             "/v1/relays/../epochs/\(Self.epoch)/batches/1-2", "/v1/relays//epochs/\(Self.epoch)/batches/1-2",
             "/v1/relays/a b/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/ABC/batches/1-2",
-            "/v2/relays/n/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/\(Self.epoch)/acks"
+            "/v2/relays/n/epochs/\(Self.epoch)/batches/1-2", "/v1/relays/n/epochs/\(Self.epoch)/acks",
         ] {
             #expect(BatchName(path: String(bad)) == nil, "\(bad)")
         }

@@ -184,7 +184,8 @@ final class LoadGenerator {
             let digits = String(number)
             return String(repeating: "0", count: max(0, width - digits.count)) + digits
         }
-        let date = "\(padded(Int(parts.tm_year) + 1900, 4))-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))"
+        let days = [(Int(parts.tm_year) + 1900, 4), (Int(parts.tm_mon) + 1, 2), (Int(parts.tm_mday), 2)]
+        let date = days.map { padded($0.0, $0.1) }.joined(separator: "-")
         let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { padded(Int($0), 2) }.joined(separator: ":")
         timeText = Array("\(date)T\(clock).\(padded(Int(milliseconds % 1000), 3))Z".utf8)
         precondition(timeText.count == ReportTemplates.timeWidth, "a time fits its place in the template")

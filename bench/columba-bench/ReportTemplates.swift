@@ -90,14 +90,15 @@ struct ReportTemplates {
             let score = alerting && index == citizens / 2 ? 12.5 : 50 + Double(generator.next() % 500) / 10
             return #"{"name":"\#(name)","peacescore":\#(score),"confidence":0.9\#(generator.next() % 10)}"#
         }
-        let spoken = (0..<40).map { _ in "\"\(words[Int(generator.next() % UInt64(words.count))])\"" }
+        let spoken = (0..<48).map { _ in "\"\(words[Int(generator.next() % UInt64(words.count))])\"" }
         let spaces = String(repeating: " ", count: sequenceWidth)
         let latitude = 48.8 + Double(generator.next() % 10_000) / 100_000
         let body =
-            #"{"drone_id":"bench-000000","boot":"\#(boot)","seq":\#(spaces),"observed_at":"2026-11-20T05:00:00.123Z","#
-            + #""location":{"lat":\#(latitude),"lon":2.3522,"alt_m":80.5},"citizens":[\#(people.joined(separator: ","))],"#
-            + #""words":[\#(spoken.joined(separator: ","))],"readings":{"battery_pct":78,"battery_voltage_v":15.2,"#
-            + #""ground_speed_mps":4.1,"heading_deg":271,"gps_satellites":11,"wind_speed_mps":3.4,"temperature_c":11.5}}"#
+            #"{"drone_id":"bench-000000","boot":"\#(boot)","seq":\#(spaces),"#
+            + #""observed_at":"2026-11-20T05:00:00.123Z","location":{"lat":\#(latitude),"lon":2.3522,"alt_m":80.5},"#
+            + #""citizens":[\#(people.joined(separator: ","))],"words":[\#(spoken.joined(separator: ","))],"#
+            + #""readings":{"battery_pct":78,"battery_voltage_v":15.2,"ground_speed_mps":4.1,"heading_deg":271,"#
+            + #""gps_satellites":11,"wind_speed_mps":3.4,"temperature_c":11.5}}"#
         let text =
             "POST /v1/reports HTTP/1.1\r\nHost: \(authority)\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"

@@ -28,13 +28,15 @@ struct Summary {
         ]
         if notStored > 0 { lines.append("not 'stored'     \(notStored)") }
         if let alerts {
-            lines.append("alerts           \(alerts.expected) expected, \(alerts.lost) lost, \(alerts.repeated) repeated")
+            lines.append(
+                "alerts           \(alerts.expected) expected, \(alerts.lost) lost, \(alerts.repeated) repeated")
             lines.append("report→alert ms  " + row(alerts.latencies, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]))
         }
         if let process {
             let each = acknowledged > 0 ? rounded(process.cpuSeconds * 1e6 / Double(acknowledged), 10) : 0
             let peak = process.peakResidentBytes >> 20
-            lines.append("relay process    \(rounded(process.cpuSeconds)) CPU s (\(each) µs a report), peak \(peak) MiB")
+            lines.append(
+                "relay process    \(rounded(process.cpuSeconds)) CPU s (\(each) µs a report), peak \(peak) MiB")
         }
         return lines.joined(separator: "\n")
     }
@@ -62,7 +64,9 @@ struct Summary {
             ]
         }
         if let process {
-            members += [("cpu_s", "\(rounded(process.cpuSeconds))"), ("peak_rss_bytes", "\(process.peakResidentBytes)")]
+            members += [
+                ("cpu_s", "\(rounded(process.cpuSeconds))"), ("peak_rss_bytes", "\(process.peakResidentBytes)"),
+            ]
         }
         return "{" + members.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
     }

@@ -1,1 +1,2 @@
+// libcurl: the HTTP client.
 #include <curl/curl.h>

@@ -1,1 +1,2 @@
+// libmicrohttpd: the HTTP server.
 #include <microhttpd.h>

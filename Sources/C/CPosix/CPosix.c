@@ -84,11 +84,12 @@ static int become_program(const struct columba_spawn_request *request, const int
         errno = 0;
         if (nice(request->niceness) == -1 && errno != 0) return COLUMBA_SPAWN_LIMITS;
     }
-    struct sigaction standard;
-    memset(&standard, 0, sizeof standard);
-    standard.sa_handler = SIG_DFL;
+    // All zero: default handler, no flags, no mask. The kernel's call, as the library's refuses the two signals it
+    // uses.
+    const unsigned long standard[4] = {0, 0, 0, 0};
+    const size_t mask_bytes = 8;
     for (int number = 1; number < NSIG; number++)
-        if (number != SIGKILL && number != SIGSTOP) sigaction(number, &standard, NULL); // reserved ones fail, harmless
+        if (number != SIGKILL && number != SIGSTOP) syscall(SYS_rt_sigaction, number, standard, NULL, mask_bytes);
     if (set_limit(RLIMIT_CPU, request->cpu_seconds) != 0 || set_limit(RLIMIT_FSIZE, request->file_size_bytes) != 0 ||
         set_limit(RLIMIT_NOFILE, request->open_files) != 0 || set_limit(RLIMIT_AS, request->address_space_bytes) != 0)
         return COLUMBA_SPAWN_LIMITS;

@@ -1,1 +1,2 @@
+// xxHash: checksums of records on disk.
 #include <xxhash.h>

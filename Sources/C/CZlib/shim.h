@@ -1,1 +1,2 @@
+// zlib: gzip bodies from drones.
 #include <zlib.h>

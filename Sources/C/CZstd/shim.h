@@ -1,1 +1,2 @@
+// zstd: batches and bodies.
 #include <zstd.h>

@@ -1,6 +1,6 @@
-// What central knows of each relay: which record numbers of which epoch are durable here (received), which are archived, and
-// when it was last heard. The first is rebuilt from the stream at start, the second from the archive: both are derived, so
-// an answer can never claim more than what is on disk (I4).
+// What central knows of each relay: which record numbers of which epoch are durable here (received), which are
+// archived, and when it was last heard. The first is rebuilt from the stream at start, the second from the archive:
+// both are derived, so an answer can never claim more than what is on disk (I4).
 
 package import Models
 package import SyncProtocol
@@ -86,7 +86,8 @@ package final class Fleet: Sendable {
             let known = state.epochs[Key(relayID: relayID, epoch: epoch)]
             return Acknowledgement(
                 received: (known?.received ?? IntervalSet()).union(archived), archived: archived,
-                rejected: Array((known?.rejected ?? []).suffix(Self.rejectedInAnswers)), credit: credit, rulesVersion: 0,
+                rejected: Array((known?.rejected ?? []).suffix(Self.rejectedInAnswers)), credit: credit,
+                rulesVersion: 0,
                 digest: digest)
         }
     }
@@ -98,7 +99,8 @@ package final class Fleet: Sendable {
             guard let epoch = epochs[key] else { continue }
             let archived = archived(key.relayID, key.epoch)
             let view = RelayView.EpochView(
-                epoch: key.epoch, received: epoch.received.union(archived), archived: archived, rejected: epoch.rejected,
+                epoch: key.epoch, received: epoch.received.union(archived), archived: archived,
+                rejected: epoch.rejected,
                 lastContact: epoch.lastContact)
             if let index = views.firstIndex(where: { $0.relayID == key.relayID }) {
                 views[index].epochs.append(view)

@@ -1,5 +1,5 @@
-// Looks at every line of a batch before it is taken: which record numbers it really holds, and which records nobody could
-// read. Pure.
+// Looks at every line of a batch before it is taken: which record numbers it really holds, and which records nobody
+// could read. Pure.
 
 package import Models
 package import SyncProtocol

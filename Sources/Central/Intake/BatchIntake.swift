@@ -1,5 +1,5 @@
-// Takes a relay's batch (contract §4): check the digest, inflate, look at every line, make it durable in the stream, and only
-// then say `received` (I4). What is no valid record is set aside with its reason and never blocks the rest.
+// Takes a relay's batch (contract §4): check the digest, inflate, look at every line, make it durable in the stream,
+// and only then say `received` (I4). What is no valid record is set aside with its reason and never blocks the rest.
 
 package import HTTPServer
 package import SyncProtocol
@@ -64,7 +64,9 @@ package final class BatchIntake: Sendable {
             fleet.contacted(relayID: name.relayID, epoch: name.epoch, at: now)
             return answer(exchange, relayID: name.relayID, epoch: name.epoch, digest: digest)
         }
-        guard stream.totalBytes < maxStreamBytes else { throw Self.busy("The archive is behind and the stream full.", 10) }
+        guard stream.totalBytes < maxStreamBytes else {
+            throw Self.busy("The archive is behind and the stream full.", 10)
+        }
         let lines = try inflate(exchange)
         let examined = try BatchExamination.examine(lines, name: name)
         let header = StreamHeader(
@@ -119,7 +121,8 @@ package final class BatchIntake: Sendable {
         let type = exchange.header("content-type")?.prefix { $0 != ";" }.lowercased()
         guard type == "application/x-ndjson" else {
             throw Problem(
-                status: 415, code: "unsupported_media_type", detail: "A batch is application/x-ndjson, one record a line.")
+                status: 415, code: "unsupported_media_type",
+                detail: "A batch is application/x-ndjson, one record a line.")
         }
         guard let header = exchange.header("content-digest"), let expected = ContentDigest.parse(header) else {
             throw Problem(

@@ -1,5 +1,5 @@
-// Records that central could not read, kept byte for byte with their reason, each once: one SQLite file. Nothing is archived
-// from here by itself; a person looks.
+// Records that central could not read, kept byte for byte with their reason, each once: one SQLite file. Nothing is
+// archived from here by itself; a person looks.
 
 package import Models
 import SQLite

@@ -35,8 +35,8 @@ package final class AnalystConsole: CentralConsole {
         var limit: Int?
     }
 
-    /// `POST /v1/sql` `{"sql","format"?,"limit"?}`. A query blocks its thread: it gets one of its own, and ends when the
-    /// client has gone.
+    /// `POST /v1/sql` `{"sql","format"?,"limit"?}`. A query blocks its thread: it gets one of its own, and ends when
+    /// the client has gone.
     package func sql(_ exchange: HTTPExchange) {
         let sql: String
         let format: QueryFormat
@@ -65,7 +65,8 @@ package final class AnalystConsole: CentralConsole {
         } catch {
             throw Problem(
                 status: 400, code: "invalid_json",
-                detail: #"Send {"sql": "SELECT …", "format": "json", "limit": 1000}; format and limit may be left out."#)
+                detail: #"Send {"sql": "SELECT …", "format": "json", "limit": 1000}; format and limit may be left out."#
+            )
         }
         guard let sql = statement.sql else {
             throw Problem(status: 422, code: "missing_field", detail: "sql is required.", field: "sql")

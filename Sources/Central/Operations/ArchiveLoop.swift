@@ -1,5 +1,5 @@
-// The archiver's thread: takes durable batches from the stream and commits them to the lake in few, large versions; then the
-// stream may forget them.
+// The archiver's thread: takes durable batches from the stream and commits them to the lake in few, large versions;
+// then the stream may forget them.
 
 package import Log
 package import Models
@@ -63,8 +63,8 @@ package final class ArchiveLoop: Sendable {
                 log.error("archive_stopped", ["error": .string("\(error)")])
                 return onFatal("\(error)")
             } catch let error as SegmentedLogError where error.code == .damaged {
-                // Batches that were durable cannot be read. A new start salvages the log and tells relays only of what is
-                // left; they still hold the rest and send it again (I2).
+                // Batches that were durable cannot be read. A new start salvages the log and tells relays only of what
+                // is left; they still hold the rest and send it again (I2).
                 log.error("stream_damaged", ["error": .string("\(error)")])
                 return onFatal("\(error)")
             } catch {

@@ -86,7 +86,8 @@ extension CentralConfiguration {
         section = try reader.object("limits")
         limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
-        limits.maxStreamBytes = try section.integer("max_stream_bytes", in: (64 << 20)...(1 << 50)) ?? limits.maxStreamBytes
+        limits.maxStreamBytes =
+            try section.integer("max_stream_bytes", in: (64 << 20)...(1 << 50)) ?? limits.maxStreamBytes
         try section.finish()
     }
 

@@ -61,7 +61,8 @@ struct CentralFigures: Sendable {
                 figures.duplicates += state.duplicates
                 figures.conflicts += state.conflicts
                 figures.archived += epoch.archived.count - state.duplicates - state.rejectedCount
-                // The newest life's run tells how far the relay is complete; older lives that still miss records hold it back.
+                // The newest life's run tells how far the relay is complete; older lives that still miss records hold
+                // it back.
                 latest = [latest, state.completeThrough].compactMap { $0 }.max()
             }
             figures.completeThrough = latest

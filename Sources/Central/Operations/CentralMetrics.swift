@@ -1,5 +1,5 @@
-// Central's metrics after Prometheus' naming rules. Relays are few and known, so figures per relay are in /v1/relays; no
-// drone, name or word is ever a label (I9).
+// Central's metrics after Prometheus' naming rules. Relays are few and known, so figures per relay are in /v1/relays;
+// no drone, name or word is ever a label (I9).
 
 import Metrics
 import Models
@@ -50,7 +50,9 @@ final class CentralMetrics: Sendable {
         }
         counter("columba_central_archive_commits_total", "Committed versions in this life.") { $0.progress.commits }
         counter("columba_central_archive_failures_total", "Failed attempts to commit.") { $0.progress.failures }
-        gauge("columba_central_complete_through_timestamp_seconds", "Everything relays received until then is archived.") {
+        gauge(
+            "columba_central_complete_through_timestamp_seconds", "Everything relays received until then is archived."
+        ) {
             $0.completeThrough.map { Double($0.microseconds) / 1e6 } ?? 0
         }
     }
@@ -64,7 +66,9 @@ final class CentralMetrics: Sendable {
         counter("columba_central_records_total", "Records in the batches taken.") { $0.intake.records }
         counter("columba_central_rejected_records_total", "Records set aside at intake.") { $0.intake.rejectedRecords }
         counter("columba_central_received_bytes_total", "Bytes of the batches taken, compressed.") { $0.intake.bytes }
-        gauge("columba_central_stream_waiting_batches", "Durable batches not yet archived.") { Double($0.waitingBatches) }
+        gauge("columba_central_stream_waiting_batches", "Durable batches not yet archived.") {
+            Double($0.waitingBatches)
+        }
         gauge("columba_central_stream_waiting_records", "Their records.") { Double($0.waitingRecords) }
         gauge("columba_central_stream_bytes", "Bytes the stream takes on disk.") { Double($0.streamBytes) }
         gauge("columba_central_queries_running", "Queries running now.") { Double($0.runningQueries) }

@@ -80,9 +80,11 @@ package struct CentralRoutes: HTTPHandler {
         switch path {
         case "/livez": return Self.text(200, "live\n")
         case "/readyz":
-            return console.isReady() ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
+            return console.isReady()
+                ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
         case "/metrics":
-            return HTTPResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
+            return HTTPResponse(
+                status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
         case "/v1/status": return Self.json(console.status())
         case "/v1/relays": return Self.json(console.relays())
         case "/openapi.json": return Self.json(Array(CentralOpenAPI.document.utf8))

@@ -1,5 +1,5 @@
-// The embedded stream: batches as they came, durable before a relay hears `received` (I4), kept until every archive table
-// has taken them. The same segmented log as the relay's buffer; one entry is one batch.
+// The embedded stream: batches as they came, durable before a relay hears `received` (I4), kept until every archive
+// table has taken them. The same segmented log as the relay's buffer; one entry is one batch.
 //
 // Entry: kind 1 · header = JSON of StreamHeader · payload = the batch's compressed bytes, unchanged.
 
@@ -78,9 +78,16 @@ package final class EmbeddedStream: Sendable {
     private let log: SegmentedLog
     private let queue: Monitor<Queue>
 
-    package init(directory: String, log: Log) throws {
+    /// - Parameter archivedThrough: the position of the archive's last commit. New batches come after it even where
+    ///   every
+    ///   older segment is gone: a position is never used twice.
+    package init(directory: String, archivedThrough: Int64, log: Log) throws {
         try FileSystem.makeDirectories(directory)
-        self.log = try SegmentedLog(directory: directory, configuration: .init(segmentBytes: 128 << 20)) { incident in
+        let configuration = SegmentedLog.Configuration(
+            segmentBytes: 128 << 20, firstPosition: max(0, archivedThrough) + 1)
+        self.log = try SegmentedLog(directory: directory, configuration: configuration) { incident in
+            // A transaction cut off by a crash was never acknowledged.
+            if incident.kind == .incompleteTail { return log.info("stream_tail_cut", ["path": .string(incident.path)]) }
             log.error("stream_incident", ["incident": .string("\(incident)")])
         }
         var queue = Queue()
@@ -186,10 +193,13 @@ package final class EmbeddedStream: Sendable {
         }
     }
 
-    /// Durable batches from `position` on. An entry whose header is unreadable is left out; its position stays consumed.
+    /// Durable batches from `position` on. An entry whose header is unreadable is left out; its position stays
+    /// consumed.
     package func read(from position: Int64, maxBytes: Int) throws -> [StreamEntry] {
         try log.read(from: position, through: .max, maxEntries: 512, maxBytes: maxBytes).compactMap { entry in
-            guard let header = try? JSONDecoder().decode(StreamHeader.self, from: Data(entry.header)) else { return nil }
+            guard let header = try? JSONDecoder().decode(StreamHeader.self, from: Data(entry.header)) else {
+                return nil
+            }
             return StreamEntry(
                 position: entry.position, receivedAt: Timestamp(microseconds: entry.timeMicroseconds), header: header,
                 payload: entry.payload)

@@ -11,6 +11,7 @@ package enum SQLCommand {
         options: [
             OptionSpecification("central", "URL", "Central's address for analysts, such as http://127.0.0.1:8091"),
             OptionSpecification("format", "F", "table (default), json, csv or parquet"),
+            OptionSpecification("json", nil, "The same as --format json"),
             OptionSpecification("limit", "N", "At most N rows"),
         ],
         examples: [
@@ -25,7 +26,9 @@ package enum SQLCommand {
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
         let central = try arguments.address("central")
-        let format = try arguments.choice("format", of: ["table", "json", "csv", "parquet"]) ?? "table"
+        let format =
+            try arguments.choice("format", of: ["table", "json", "csv", "parquet"])
+            ?? (arguments.has("json") ? "json" : "table")
         let limit = try arguments.integer("limit", in: 1...Int(Int32.max))
         guard arguments.operands.count == 1, let operand = arguments.operands.first else {
             throw UsageError("sql needs one statement in quotes, or - for standard input")

@@ -1,6 +1,6 @@
-// All alerts the station knows, with their states, and everyone who follows them. An alert enters here before its report is
-// on disk (I6: alerts need neither disk nor uplink), and is pushed to every follower under the same lock, so that all see
-// the same order and a follower that resumes misses nothing.
+// All alerts the station knows, with their states, and everyone who follows them. An alert enters here before its
+// report is on disk (I6: alerts need neither disk nor uplink), and is pushed to every follower under the same lock, so
+// that all see the same order and a follower that resumes misses nothing.
 
 package import HTTPServer
 package import Models
@@ -10,7 +10,8 @@ import Synchronization
 package struct AlertEntry: Sendable, Equatable {
     package var alert: Alert
     package var lastChange: AlertStateChange?
-    /// Position in the stream of events; also orders the list. Grows over restarts: it begins at the clock's microseconds.
+    /// Position in the stream of events; also orders the list. Grows over restarts: it begins at the clock's
+    /// microseconds.
     package var eventID: Int64
 
     package init(alert: Alert, lastChange: AlertStateChange? = nil, eventID: Int64) {
@@ -21,8 +22,8 @@ package struct AlertEntry: Sendable, Equatable {
 }
 
 package final class AlertBook: Sendable {
-    /// Alerts kept in memory; beyond it the oldest closed one is forgotten here, then the oldest. The buffer and the archive
-    /// hold them all.
+    /// Alerts kept in memory; beyond it the oldest closed one is forgotten here, then the oldest. The buffer and the
+    /// archive hold them all.
     package static let maxAlerts = 20_000
     /// A follower that reads so slowly that more than this is pending is disconnected; it resumes by Last-Event-ID.
     package static let maxPendingBytes = 1 << 20
@@ -97,7 +98,8 @@ package final class AlertBook: Sendable {
 
     // MARK: Followers
 
-    /// Sends what came after `lastEventID` (nothing when nil), then everything new. False when there are too many followers.
+    /// Sends what came after `lastEventID` (nothing when nil), then everything new. False when there are too many
+    /// followers.
     package func follow(_ stream: HTTPResponseStream, after lastEventID: Int64?) -> Int? {
         state.withLock { state in
             guard state.followers.count < Self.maxFollowers else { return nil }
@@ -190,7 +192,8 @@ extension AlertBook.State {
         // In bulk, so that a storm of alerts pays for the search once in a while and not each time.
         guard entries.count > AlertBook.maxAlerts + AlertBook.maxAlerts / 8 else { return }
         dropStaleEvents()
-        let closedFirst = events.filter { entries[$0.alertID]?.alert.state == .closed }
+        let closedFirst =
+            events.filter { entries[$0.alertID]?.alert.state == .closed }
             + events.filter { entries[$0.alertID]?.alert.state != .closed }
         for victim in closedFirst.prefix(entries.count - AlertBook.maxAlerts) { entries[victim.alertID] = nil }
         dropStaleEvents()

@@ -1,5 +1,5 @@
-// Decides which alerts a report raises: the conditions of the rules, and what they remember of a drone's earlier reports
-// (`for_reports`, `cooldown_s`, `silent_for_s`). Pure: times come in as arguments.
+// Decides which alerts a report raises: the conditions of the rules, and what they remember of a drone's earlier
+// reports (`for_reports`, `cooldown_s`, `silent_for_s`). Pure: times come in as arguments.
 
 package import Models
 package import JSON

@@ -1,5 +1,5 @@
-// Evaluates the rules for each report, gives every alert its id and times, and enters it into the book, which pushes it.
-// Thread-safe; never waits for disk or network (I6).
+// Evaluates the rules for each report, gives every alert its id and times, and enters it into the book, which pushes
+// it. Thread-safe; never waits for disk or network (I6).
 
 package import Models
 package import JSON
@@ -42,7 +42,8 @@ package final class Alerting: Sendable {
         return raised.map { raise($0, identity, place, observedAt: observedAt, receivedAt: receivedAt) }
     }
 
-    /// Raises lost-contact alerts for drones that have fallen silent. Returns them as JSON with the time they count from.
+    /// Raises lost-contact alerts for drones that have fallen silent. Returns them as JSON with the time they count
+    /// from.
     package func raiseSilences(_ board: DroneBoard, at now: UInt64) -> [[UInt8]] {
         var stored: [[UInt8]] = []
         for rule in rules.rules {

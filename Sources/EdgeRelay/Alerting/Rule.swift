@@ -7,6 +7,11 @@ package struct Threshold: Sendable, Equatable {
     package var below: Double?
     package var above: Double?
 
+    package init(below: Double? = nil, above: Double? = nil) {
+        self.below = below
+        self.above = above
+    }
+
     /// The bound that `value` broke, or nil where it kept within them.
     @inline(__always)
     package func broken(by value: Double) -> Double? {
@@ -19,6 +24,11 @@ package struct Threshold: Sendable, Equatable {
 package struct GeographicPoint: Sendable, Equatable {
     package let latitude: Double
     package let longitude: Double
+
+    package init(latitude: Double, longitude: Double) {
+        self.latitude = latitude
+        self.longitude = longitude
+    }
 }
 
 package indirect enum Condition: Sendable, Equatable {

@@ -68,7 +68,8 @@ package enum RuleFile {
         guard let kind = present.first, present.count == 1 else {
             try reader.finish()
             throw ConfigurationError(
-                key: path, problem: "must hold exactly one of \(kinds.joined(separator: ", ")); combine with all or any")
+                key: path, problem: "must hold exactly one of \(kinds.joined(separator: ", ")); combine with all or any"
+            )
         }
         let condition: Condition
         switch kind {
@@ -134,7 +135,8 @@ package enum RuleFile {
     ) throws(ConfigurationError) -> Condition {
         var reader = reader
         guard case .object(let members)? = node, let name = members.keys.first, members.count == 1 else {
-            throw ConfigurationError(key: reader.path, problem: "must name exactly one reading, such as {battery_pct: {below: 15}}")
+            throw ConfigurationError(
+                key: reader.path, problem: "must name exactly one reading, such as {battery_pct: {below: 15}}")
         }
         return .reading(name: name, try threshold(reader.object(name)))
     }

@@ -28,8 +28,8 @@ package final class BufferGauge: Sendable {
     package func committed() { isFailing.store(false, ordering: .relaxed) }
     package func failed() { isFailing.store(true, ordering: .relaxed) }
 
-    /// Looks at the disk. Called a few times a second: between two looks at most some tens of megabytes come in, which the
-    /// reserve absorbs.
+    /// Looks at the disk. Called a few times a second: between two looks at most some tens of megabytes come in, which
+    /// the reserve absorbs.
     @discardableResult
     package func measure() -> BufferLevel {
         let used = store.totalBytes

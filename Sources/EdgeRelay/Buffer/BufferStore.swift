@@ -1,5 +1,6 @@
-// The buffer's folder: one log per epoch, `buffer/<counter>-<epoch>/`. The current epoch's log is written; those of earlier
-// lives are only read, until central has archived them and their hold time is over, then their folder goes (I2).
+// The buffer's folder: one log per epoch, `buffer/<counter>-<epoch>/`. The current epoch's log is written; those of
+// earlier lives are only read, until central has archived them and their hold time is over, then their folder goes
+// (I2).
 
 package import Log
 package import SegmentedLog
@@ -66,12 +67,22 @@ package final class BufferStore: Sendable {
 
     private static func parse(_ name: String) -> (counter: Int, epoch: String)? {
         let parts = name.split(separator: "-", maxSplits: 1)
-        guard parts.count == 2, let counter = Int(parts[0]), Identifier.isValidEpoch(String(parts[1])) else { return nil }
+        guard parts.count == 2, let counter = Int(parts[0]), Identifier.isValidEpoch(String(parts[1])) else {
+            return nil
+        }
         return (counter, String(parts[1]))
     }
 
     private static func reporter(_ log: Log, epoch: String) -> @Sendable (LogIncident) -> Void {
-        { incident in log.error("buffer_incident", ["epoch": .string(epoch), "incident": .string("\(incident)")]) }
+        { incident in
+            let values: KeyValuePairs<String, LogValue> = ["epoch": .string(epoch), "incident": .string("\(incident)")]
+            // A transaction cut off by a crash was never acknowledged: nothing is lost.
+            if incident.kind == .incompleteTail {
+                log.info("buffer_tail_cut", values)
+            } else {
+                log.error("buffer_incident", values)
+            }
+        }
     }
 
     /// Oldest first; the current one last.

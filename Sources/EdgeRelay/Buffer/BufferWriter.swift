@@ -1,5 +1,5 @@
-// The one thread that writes the current epoch's log. Requests queue up while a transaction is being synced; the next one
-// takes them all: a group commit (I1). Nothing is answered before the log's append has returned.
+// The one thread that writes the current epoch's log. Requests queue up while a transaction is being synced; the next
+// one takes them all: a group commit (I1). Nothing is answered before the log's append has returned.
 
 import Crypto
 import Models
@@ -77,7 +77,8 @@ package final class BufferWriter: Sendable {
                 counters.withLock { $0.failures += 1 }
                 let problem = Problem(
                     status: 503, code: "storage_failed",
-                    detail: "The relay could not write the report to its disk. Nothing was stored; send it again later.",
+                    detail:
+                        "The relay could not write the report to its disk. Nothing was stored; send it again later.",
                     retryAfterSeconds: 5)
                 for write in writes { write.complete(.failed(problem)) }
                 onFailure(error)

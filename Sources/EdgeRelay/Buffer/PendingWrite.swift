@@ -41,8 +41,8 @@ package enum WriteOutcome: Sendable {
     case failed(Problem)
 }
 
-/// Safety: made by one server thread, handed over to the writer thread through the queue's lock, and touched by no one else
-/// afterwards; the bytes it borrows live until `answer` has been called, which happens once.
+/// Safety: made by one server thread, handed over to the writer thread through the queue's lock, and touched by no one
+/// else afterwards; the bytes it borrows live until `answer` has been called, which happens once.
 package final class PendingWrite: @unchecked Sendable {
     package let receivedAt: Timestamp
     package let reports: [PendingReport]

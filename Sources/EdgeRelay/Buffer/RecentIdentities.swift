@@ -1,6 +1,7 @@
-// Remembers which reports were stored lately, to tell a drone that it resends ("duplicate") or that it reuses a number for
-// other bytes ("conflict"). A courtesy with a bounded memory: the relay stores every copy, and central decides exactly, for
-// ever (I5). So a forgotten identity, or two whose 64-bit hashes collide, cost nothing but a less exact word in the answer.
+// Remembers which reports were stored lately, to tell a drone that it resends ("duplicate") or that it reuses a number
+// for other bytes ("conflict"). A courtesy with a bounded memory: the relay stores every copy, and central decides
+// exactly, for ever (I5). So a forgotten identity, or two whose 64-bit hashes collide, cost nothing but a less exact
+// word in the answer.
 
 package struct RecentIdentities: Sendable {
     package enum Verdict: Sendable, Equatable {

@@ -1,8 +1,9 @@
-// What a record of the buffer says beside its bytes: the report's identity and digest, so that neither the forwarder nor a
-// restart has to parse the body again.
+// What a record of the buffer says beside its bytes: the report's identity and digest, so that neither the forwarder
+// nor a restart has to parse the body again.
 //
-// Layout (version 1): 1 byte version · 1 byte flags · 1 byte length + drone id · 1 byte length + boot · 8 bytes seq, little
-// endian · 32 bytes SHA-256 of the body. Alerts and their state changes have an empty header: their body says everything.
+// Layout (version 1): 1 byte version · 1 byte flags · 1 byte length + drone id · 1 byte length + boot · 8 bytes seq,
+// little endian · 32 bytes SHA-256 of the body. Alerts and their state changes have an empty header: their body says
+// everything.
 
 package import Crypto
 package import Models

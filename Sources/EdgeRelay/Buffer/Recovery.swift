@@ -1,6 +1,6 @@
-// What a relay takes over from its earlier lives at start: which records central has archived, which reports came last (for
-// the answers to resends), and alerts that the state store had not noted yet. Reads a bounded tail of the buffer, however
-// much waits in it.
+// What a relay takes over from its earlier lives at start: which records central has archived, which reports came last
+// (for the answers to resends), and alerts that the state store had not noted yet. Reads a bounded tail of the buffer,
+// however much waits in it.
 
 import Crypto
 package import Models
@@ -74,10 +74,14 @@ package struct Recovery {
                 header.identity, digest: header.digest,
                 arrivedAt: monotonic > ageNanoseconds ? monotonic - ageNanoseconds : 0)
         case .alert:
-            guard let alert = try? entry.payload.withUnsafeBytes(Alert.init(json:)), alerts[alert.alertID] == nil else { return }
+            guard let alert = try? entry.payload.withUnsafeBytes(Alert.init(json:)), alerts[alert.alertID] == nil else {
+                return
+            }
             alerts[alert.alertID] = AlertEntry(alert: alert, eventID: alert.raisedAt.microseconds)
         case .alertState:
-            guard let change = try? entry.payload.withUnsafeBytes(AlertStateChange.init(json:)), var known = alerts[change.alertID] else { return }
+            guard let change = try? entry.payload.withUnsafeBytes(AlertStateChange.init(json:)),
+                var known = alerts[change.alertID]
+            else { return }
             if let last = known.lastChange, last.at >= change.at { return }
             known.alert.state = change.state
             known.lastChange = change

@@ -4,8 +4,8 @@ package import SegmentedLog
 package import SyncProtocol
 
 package enum SegmentRelease {
-    /// The first positions of the sealed segments that may go, oldest first: all their records are archived, and their hold
-    /// time is over or the buffer needs the room. Records that central never archived keep their whole segment.
+    /// The first positions of the sealed segments that may go, oldest first: all their records are archived, and their
+    /// hold time is over or the buffer needs the room. Records that central never archived keep their whole segment.
     package static func releasable(
         _ segments: [SegmentSummary], archived: IntervalSet, nowMicroseconds: Int64, holdSeconds: Double,
         level: BufferLevel

@@ -96,7 +96,9 @@ package final class Console: RelayConsole {
         let follower = FollowerID()
         let book = book
         let stream = exchange.stream(
-            headers: [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")],
+            headers: [
+                ("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"),
+            ],
             maxPendingBytes: AlertBook.maxPendingBytes, onClose: { follower.close { book.unfollow($0) } })
         // A first line at once, so that the client knows the stream is open before anything happens.
         _ = stream.write(Array("retry: 1000\n: following \(relayID)\n\n".utf8))

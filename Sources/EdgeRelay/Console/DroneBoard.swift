@@ -88,7 +88,9 @@ package final class DroneBoard: Sendable {
                 }
             }
         }
-        return all.sorted { ($0.silentSeconds, $0.sighting.identity.droneID) < ($1.silentSeconds, $1.sighting.identity.droneID) }
+        return all.sorted {
+            ($0.silentSeconds, $0.sighting.identity.droneID) < ($1.silentSeconds, $1.sighting.identity.droneID)
+        }
     }
 
     /// Drones that have been silent for longer than `seconds` and for which `rule` was not yet raised in this silence.

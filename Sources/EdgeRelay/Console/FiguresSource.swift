@@ -86,12 +86,15 @@ final class FiguresSource: Sendable {
     }
 
     private func oldestWaiting() -> Timestamp? {
-        guard let forwarder else { return store.all.first?.log.segments.first.map { Timestamp(microseconds: $0.firstTimeMicroseconds) } }
+        guard let forwarder else {
+            return store.all.first?.log.segments.first.map { Timestamp(microseconds: $0.firstTimeMicroseconds) }
+        }
         for epoch in forwarder.epochs where epoch.waiting > 0 {
             guard let gap = epoch.archived.gaps(in: 1...epoch.committedThrough).first,
                 let source = store.epochLog(epoch.name),
                 let entry = try? source.log.read(
-                    from: gap.lowerBound, through: gap.upperBound, maxEntries: 1, maxBytes: 1).first
+                    from: gap.lowerBound, through: gap.upperBound, maxEntries: 1, maxBytes: 1
+                ).first
             else { continue }
             return Timestamp(microseconds: entry.timeMicroseconds)
         }

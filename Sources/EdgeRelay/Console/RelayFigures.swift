@@ -1,7 +1,8 @@
 // The relay's figures at one moment, as JSON for programs and as a sentence for people (contract §2, `/v1/status`).
 //
 // They add up:   received = stored + duplicates + conflicts          (reports answered 202 in this life)
-//                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts, states)
+//                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts,
+//                states)
 
 import JSON
 package import Models
@@ -33,7 +34,9 @@ package struct RelayFigures: Sendable, Equatable {
     package var dronesHeard = 0
     package var rulesVersion = 0
 
-    package init(relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp) {
+    package init(
+        relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp
+    ) {
         self.relayID = relayID
         self.epoch = epoch
         self.version = version
@@ -63,7 +66,9 @@ extension RelayFigures {
             } else {
                 parts.append("central not reached yet")
             }
-            if uplink.consecutiveFailures > 0 { parts.append("next try in \(Int(uplink.nextTrySeconds.rounded(.up))) s") }
+            if uplink.consecutiveFailures > 0 {
+                parts.append("next try in \(Int(uplink.nextTrySeconds.rounded(.up))) s")
+            }
             if uplink.setAside > 0 { parts.append("\(Self.grouped(uplink.setAside)) set aside") }
         } else {
             parts.append("stand-alone")

@@ -1,5 +1,5 @@
-// Carries out what ForwarderStateMachine orders: a few threads, each with one connection to central, read records from the
-// buffer, send them as batches, and report what central answered. They own no decision.
+// Carries out what ForwarderStateMachine orders: a few threads, each with one connection to central, read records from
+// the buffer, send them as batches, and report what central answered. They own no decision.
 
 import SegmentedLog
 package import Log

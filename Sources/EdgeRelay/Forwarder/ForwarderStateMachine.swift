@@ -1,13 +1,13 @@
-// Decides what the relay sends to central and when. Pure: no clock, no randomness, no I/O; its owner (Forwarder) carries
-// the orders out and reports what happened.
+// Decides what the relay sends to central and when. Pure: no clock, no randomness, no I/O; its owner (Forwarder)
+// carries the orders out and reports what happened.
 //
 // Per epoch it knows which record numbers exist (1…committedThrough) and, as sets of intervals,
 //   archived   central committed them to the archive: they need nothing any more (I2, I4)
 //   received   durable at central, not yet archived: not sent again unless central says that it no longer has them
 //   inFlight   in a request right now
 //   setAside   refused again and again on their own: kept, counted, not sent (one bad record never blocks the rest)
-// What is in none of these is sent, oldest epoch and oldest record first, in as many requests at once as central's credit
-// allows. After a failure one request at a time probes the link, after a full-jitter pause.
+// What is in none of these is sent, oldest epoch and oldest record first, in as many requests at once as central's
+// credit allows. After a failure one request at a time probes the link, after a full-jitter pause.
 
 import Models
 package import SyncProtocol
@@ -67,7 +67,8 @@ package struct ForwarderStateMachine: Sendable {
     }
 
     package enum Failure: Sendable, Equatable {
-        /// No usable answer: refused, timed out, closed, or not an acknowledgement of this batch (a captive portal's page).
+        /// No usable answer: refused, timed out, closed, or not an acknowledgement of this batch (a captive portal's
+        /// page).
         case unreachable
         /// 429 or 503, with the seconds it asked for.
         case overloaded(retryAfterSeconds: Double?)
@@ -95,7 +96,8 @@ package struct ForwarderStateMachine: Sendable {
     private var refusals: [Int64: Int] = [:]
 
     package init(limits: Limits) {
-        precondition(limits.maxInFlight > 0 && limits.maxBatchBytes > 0, "a forwarder needs room for one batch in flight")
+        precondition(
+            limits.maxInFlight > 0 && limits.maxBatchBytes > 0, "a forwarder needs room for one batch in flight")
         self.limits = limits
         batchBytes = limits.maxBatchBytes
         credit = limits.maxInFlight
@@ -129,7 +131,9 @@ package struct ForwarderStateMachine: Sendable {
 
     /// The owner read the batch: it holds `range`, which may be shorter than ordered. Nil: there was nothing to read.
     package mutating func batchRead(_ id: UInt64, range: ClosedRange<Int64>?, missing: [ClosedRange<Int64>]) {
-        guard var flight = flights[id], let index = epochs.firstIndex(where: { $0.name == flight.epoch }) else { return }
+        guard var flight = flights[id], let index = epochs.firstIndex(where: { $0.name == flight.epoch }) else {
+            return
+        }
         // Numbers whose rows are gone (a damaged segment) can never be sent: the buffer reported them as lost (I2, I3).
         for hole in missing { epochs[index].setAside.insert(hole) }
         flight.range = range
@@ -225,7 +229,9 @@ package struct ForwarderStateMachine: Sendable {
     private mutating func merge(
         _ answer: Acknowledgement, into name: String, authoritative: Bool, at now: UInt64
     ) {
-        guard let index = epochs.firstIndex(where: { $0.name == name }), epochs[index].committedThrough > 0 else { return }
+        guard let index = epochs.firstIndex(where: { $0.name == name }), epochs[index].committedThrough > 0 else {
+            return
+        }
         // An answer about numbers this relay never gave out is not believed: it must not make room for them.
         let existing = IntervalSet(1...epochs[index].committedThrough)
         let before = epochs[index].archived.count

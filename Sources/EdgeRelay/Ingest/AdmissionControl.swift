@@ -2,7 +2,8 @@
 
 import Models
 
-/// How full the buffer is, in the steps of the design: each step gives up something less precious than an acknowledged report.
+/// How full the buffer is, in the steps of the design: each step gives up something less precious than an acknowledged
+/// report.
 package enum BufferLevel: String, Sendable, Comparable, CaseIterable {
     /// Below 75 %.
     case normal

@@ -41,7 +41,9 @@ package struct RelayRoutes: HTTPHandler {
             return .body(limitBytes: ReportLimits.requestBytes)
         }
         guard let allowed = methods(of: path) else { return .refuse(Self.notFound) }
-        guard allowed.contains(head.method) else { return .refuse(Self.methodNotAllowed(allowed.joined(separator: ", "))) }
+        guard allowed.contains(head.method) else {
+            return .refuse(Self.methodNotAllowed(allowed.joined(separator: ", ")))
+        }
         return .body(limitBytes: head.method == "POST" ? Self.noteBytes : 0)
     }
 
@@ -80,7 +82,8 @@ package struct RelayRoutes: HTTPHandler {
         case "/openapi.json": exchange.respond(Self.json(console.openAPI()))
         case "/metrics":
             exchange.respond(
-                HTTPResponse(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics()))
+                HTTPResponse(
+                    status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics()))
         case "/v1/status": exchange.respond(Self.json(console.status()))
         case "/v1/drones": exchange.respond(Self.json(console.drones()))
         case "/v1/alerts": alerts(exchange)
@@ -121,7 +124,8 @@ package struct RelayRoutes: HTTPHandler {
                 return exchange.respond(
                     HTTPResponse(
                         problem: Problem(
-                            status: 400, code: "invalid_parameter", detail: "\(name) must be \(right[name] ?? "valid").",
+                            status: 400, code: "invalid_parameter",
+                            detail: "\(name) must be \(right[name] ?? "valid").",
                             field: name)))
             }
         }
@@ -142,7 +146,8 @@ package struct RelayRoutes: HTTPHandler {
 
     static var notFound: HTTPResponse {
         HTTPResponse(
-            problem: Problem(status: 404, code: "not_found", detail: "There is nothing at this address; see /openapi.json."))
+            problem: Problem(
+                status: 404, code: "not_found", detail: "There is nothing at this address; see /openapi.json."))
     }
 
     static func methodNotAllowed(_ allowed: String) -> HTTPResponse {

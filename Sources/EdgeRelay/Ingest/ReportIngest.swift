@@ -1,5 +1,5 @@
-// From a request's bytes to records in the buffer: parse, identify, alert, queue. Runs on the server's threads, in the order
-// that the two promises demand: alerts go out before the disk is asked (I6), the answer waits for it (I1).
+// From a request's bytes to records in the buffer: parse, identify, alert, queue. Runs on the server's threads, in the
+// order that the two promises demand: alerts go out before the disk is asked (I6), the answer waits for it (I1).
 
 package import HTTPServer
 package import System
@@ -109,7 +109,8 @@ package final class ReportIngest: Sendable {
             }
         }
         guard !lines.isEmpty else {
-            throw Problem(status: 400, code: "empty_body", detail: "The body holds no report: send one JSON object a line.")
+            throw Problem(
+                status: 400, code: "empty_body", detail: "The body holds no report: send one JSON object a line.")
         }
         if reports.isEmpty, let throttle { throw throttle }
         let rejected = lines.count - reports.count
@@ -183,7 +184,8 @@ package final class ReportIngest: Sendable {
             identity, body: text, latitude: report.latitude, longitude: report.longitude, observedAt: observedAt,
             receivedAt: receivedAt, at: now)
         if let wait { throw tooFast(wait) }
-        let alerts = alerting.evaluate(report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now)
+        let alerts = alerting.evaluate(
+            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now)
         // Fail open above, fail closed here: at a nearly full disk only what raised an alert still gets a place.
         let level = level()
         if level >= .full || (level >= .alertsOnly && alerts.isEmpty) { throw full(level) }
@@ -202,7 +204,8 @@ package final class ReportIngest: Sendable {
     private func full(_ level: BufferLevel) -> Problem {
         Problem(
             status: 503, code: "buffer_full",
-            detail: "The relay's buffer is almost full; only reports that raise an alert are stored. Keep the report and "
+            detail:
+                "The relay's buffer is almost full; only reports that raise an alert are stored. Keep the report and "
                 + "send it again later, or to another relay.",
             retryAfterSeconds: level >= .full ? 60 : 30)
     }
@@ -224,9 +227,11 @@ package final class ReportIngest: Sendable {
                 let inflated =
                     encoding == "zstd"
                     ? try Zstd.decompress(
-                        exchange.body, maxBytes: ReportLimits.inflatedRequestBytes, maxRatio: ReportLimits.inflationRatio)
+                        exchange.body, maxBytes: ReportLimits.inflatedRequestBytes,
+                        maxRatio: ReportLimits.inflationRatio)
                     : try Gzip.decompress(
-                        exchange.body, maxBytes: ReportLimits.inflatedRequestBytes, maxRatio: ReportLimits.inflationRatio)
+                        exchange.body, maxBytes: ReportLimits.inflatedRequestBytes,
+                        maxRatio: ReportLimits.inflationRatio)
                 return RequestBody(copying: inflated)
             } catch {
                 throw Self.problem(error)

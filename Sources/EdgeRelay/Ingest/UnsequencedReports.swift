@@ -1,6 +1,6 @@
-// Numbers the reports of drones that send no `seq` (contract §1). The number must be known before the disk write, because
-// the alert's id contains it (I6); so it is counted here and not taken from the record number. A byte-identical body from the
-// same drone within 30 s is the same report and gets the same identity again.
+// Numbers the reports of drones that send no `seq` (contract §1). The number must be known before the disk write,
+// because the alert's id contains it (I6); so it is counted here and not taken from the record number. A byte-identical
+// body from the same drone within 30 s is the same report and gets the same identity again.
 
 package import Crypto
 package import Models

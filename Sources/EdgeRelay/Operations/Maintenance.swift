@@ -1,5 +1,5 @@
-// What a relay does by itself, on one thread: measure the disk, release archived segments (I2), note alerts and archived
-// ranges in the state store, raise lost-contact alerts, keep followers' connections alive.
+// What a relay does by itself, on one thread: measure the disk, release archived segments (I2), note alerts and
+// archived ranges in the state store, raise lost-contact alerts, keep followers' connections alive.
 
 package import Log
 package import System
@@ -39,7 +39,8 @@ package final class Maintenance: Sendable {
     private let wake: MaintenanceWake
 
     package init(
-        configuration: RelayConfiguration, time: any TimeSource, log: Log, store: BufferStore, state: sending StateStore,
+        configuration: RelayConfiguration, time: any TimeSource, log: Log, store: BufferStore,
+        state: sending StateStore,
         forwarder: Forwarder?, book: AlertBook, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
         gauge: BufferGauge, wake: MaintenanceWake
     ) {

@@ -99,7 +99,8 @@ extension RelayConfiguration {
         buffer.holdHours = try section.number("hold_hours", in: 0...87_600) ?? buffer.holdHours
         buffer.segmentBytes = try section.integer("segment_bytes", in: (1 << 20)...(1 << 32)) ?? buffer.segmentBytes
         guard buffer.segmentBytes <= buffer.maxBytes / 4 else {
-            throw ConfigurationError(key: "buffer.segment_bytes", problem: "must be at most a quarter of buffer.max_bytes")
+            throw ConfigurationError(
+                key: "buffer.segment_bytes", problem: "must be at most a quarter of buffer.max_bytes")
         }
         try section.finish()
 

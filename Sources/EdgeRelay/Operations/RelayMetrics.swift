@@ -38,7 +38,9 @@ final class RelayMetrics: Sendable {
     }
 
     private func registerBuffer() {
-        gauge("columba_relay_buffer_waiting_records", "Records that central has not archived yet.") { Double($0.waiting) }
+        gauge("columba_relay_buffer_waiting_records", "Records that central has not archived yet.") {
+            Double($0.waiting)
+        }
         gauge("columba_relay_buffer_bytes", "Bytes the buffer's segments take on disk.") { Double($0.bufferBytes) }
         gauge("columba_relay_buffer_max_bytes", "Bytes the buffer may take.") { Double($0.bufferMaxBytes) }
         gauge("columba_relay_buffer_segments", "Segment files.") { Double($0.segments) }
@@ -47,12 +49,15 @@ final class RelayMetrics: Sendable {
         }
         for level in BufferLevel.allCases {
             registry.gaugeCallback(
-                "columba_relay_buffer_level", help: "1 for the step the buffer is at.", labels: [("level", level.rawValue)]
+                "columba_relay_buffer_level", help: "1 for the step the buffer is at.",
+                labels: [("level", level.rawValue)]
             ) { [unowned self] in latest.withLock { $0.level } == level ? 1 : 0 }
         }
         counter("columba_relay_transactions_total", "Transactions committed to the buffer.") { $0.writer.transactions }
         counter("columba_relay_failed_transactions_total", "Transactions that the disk refused.") { $0.writer.failures }
-        counter("columba_relay_records_total", "Records committed: reports, alerts, state changes.") { $0.writer.records }
+        counter("columba_relay_records_total", "Records committed: reports, alerts, state changes.") {
+            $0.writer.records
+        }
         counter("columba_relay_archived_records_total", "Records that central archived, in this life of the relay.") {
             max(0, $0.archived)
         }
@@ -90,6 +95,8 @@ final class RelayMetrics: Sendable {
             Double($0.uplink?.setAside ?? 0)
         }
         counter("columba_relay_batches_total", "Batches that central acknowledged.") { $0.uplink?.batches ?? 0 }
-        counter("columba_relay_sent_bytes_total", "Bytes of acknowledged batches on the wire.") { $0.uplink?.bytesSent ?? 0 }
+        counter("columba_relay_sent_bytes_total", "Bytes of acknowledged batches on the wire.") {
+            $0.uplink?.bytesSent ?? 0
+        }
     }
 }

@@ -1,6 +1,6 @@
-// What the relay remembers beside its buffer: the alerts with their states, and which records of which epoch central has
-// archived. A cache of things that the buffer or central hold as well: losing it costs repeated questions and resends, never
-// a report. One small SQLite file, used by the maintenance thread and at start.
+// What the relay remembers beside its buffer: the alerts with their states, and which records of which epoch central
+// has archived. A cache of things that the buffer or central hold as well: losing it costs repeated questions and
+// resends, never a report. One small SQLite file, used by the maintenance thread and at start.
 
 package import Log
 package import SyncProtocol

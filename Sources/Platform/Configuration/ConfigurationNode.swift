@@ -70,7 +70,9 @@ extension ConfigurationNode: Decodable {
     package init(from decoder: any Decoder) throws {
         if let members = try? decoder.container(keyedBy: AnyKey.self) {
             var object: [String: ConfigurationNode] = [:]
-            for key in members.allKeys { object[key.stringValue] = try members.decode(ConfigurationNode.self, forKey: key) }
+            for key in members.allKeys {
+                object[key.stringValue] = try members.decode(ConfigurationNode.self, forKey: key)
+            }
             self = .object(object)
         } else if var elements = try? decoder.unkeyedContainer() {
             var array: [ConfigurationNode] = []

@@ -1,15 +1,18 @@
 // Reads typed values out of a configuration tree, remembers which keys were asked for, and refuses the others:
 // a misspelt key is an error that names it, never a setting silently ignored.
 
-/// Reads one object of a document. Every accessor names the key's full path in its errors; `finish()` refuses keys nobody read.
+/// Reads one object of a document. Every accessor names the key's full path in its errors; `finish()` refuses keys
+/// nobody read.
 package struct ConfigurationReader {
     package let path: String
     private var members: [String: ConfigurationNode]
     private var known: Set<String> = []
     private let environment: [String: String]
 
-    /// - Parameter environment: variables named `COLUMBA_` + the key's path in capitals with `_` override scalar values:
-    ///   `COLUMBA_BUFFER_MAX_BYTES` overrides `buffer.max_bytes`. Pass an empty dictionary for documents that no variable may change.
+    /// - Parameter environment: variables named `COLUMBA_` + the key's path in capitals with `_` override scalar
+    ///   values:
+    ///   `COLUMBA_BUFFER_MAX_BYTES` overrides `buffer.max_bytes`. Pass an empty dictionary for documents that no
+    ///   variable may change.
     package init(
         _ node: ConfigurationNode, path: String = "", environment: [String: String] = [:]
     ) throws(ConfigurationError) {

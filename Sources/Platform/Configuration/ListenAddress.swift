@@ -34,7 +34,8 @@ package struct ListenAddress: Sendable, Equatable {
         guard !isLoopback else { return }
         throw ConfigurationError(
             key: key,
-            problem: "\(host) is not a loopback address. Plain HTTP is served on loopback only; any other address needs "
+            problem:
+                "\(host) is not a loopback address. Plain HTTP is served on loopback only; any other address needs "
                 + "TLS with client certificates, which this version does not have yet: listen on 127.0.0.1")
     }
 }

@@ -163,7 +163,8 @@ package final class HTTPClient: @unchecked Sendable {
         }
         return HTTPClientResponse(
             status: response.status,
-            headers: HTTPClient.headers(UnsafeRawBufferPointer(start: response.headers, count: response.headers_length)),
+            headers: HTTPClient.headers(
+                UnsafeRawBufferPointer(start: response.headers, count: response.headers_length)),
             body: response.body == nil
                 ? [] : [UInt8](UnsafeRawBufferPointer(start: response.body, count: response.body_length)))
     }

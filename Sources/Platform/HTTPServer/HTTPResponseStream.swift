@@ -3,14 +3,13 @@ import CHTTPServer
 import Synchronization
 
 package final class HTTPResponseStream: Sendable {
-    private let core: HTTPServerCore
-    private let onClose: @Sendable () -> Void
+    /// Let go when closed: handler and closure usually hold whoever holds this stream.
+    private let whileOpen: Mutex<(core: HTTPServerCore, onClose: @Sendable () -> Void)?>
     // Safety: set once by `open`, before any other thread knows this object; the C stream has its own lock.
     private nonisolated(unsafe) var stream: OpaquePointer?
 
     init(core: HTTPServerCore, onClose: @escaping @Sendable () -> Void) {
-        self.core = core
-        self.onClose = onClose
+        whileOpen = Mutex((core, onClose))
     }
 
     deinit {
@@ -50,8 +49,12 @@ package final class HTTPResponseStream: Sendable {
     }
 
     fileprivate func closed() {
-        core.closed(self)
-        onClose()
+        let open = whileOpen.withLock { open in
+            defer { open = nil }
+            return open
+        }
+        open?.core.closed(self)
+        open?.onClose()
     }
 }
 

@@ -32,7 +32,8 @@ package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        "SQLite cannot \(operation) \(path): \(message) (\(extendedCode)" + (systemErrno == 0 ? ")" : ", errno \(systemErrno))")
+        let system = systemErrno == 0 ? "" : ", errno \(systemErrno)"
+        return "SQLite cannot \(operation) \(path): \(message) (\(extendedCode)\(system))"
     }
 
     /// The disk or the quota is full: may pass once space is freed.
@@ -138,7 +139,8 @@ package final class Database {
         guard effective == expected ?? value else {
             throw SQLiteError(
                 code: SQLITE_ERROR, extendedCode: SQLITE_ERROR,
-                message: "PRAGMA \(name) is \(effective), not \(expected ?? value)", operation: "set \(name)", path: path)
+                message: "PRAGMA \(name) is \(effective), not \(expected ?? value)", operation: "set \(name)",
+                path: path)
         }
     }
 
@@ -156,6 +158,8 @@ package final class Database {
 
     /// Moves WAL content into the database file. Not complete is not an error: readers may hold it up.
     package func checkpoint(_ mode: CheckpointMode) throws -> CheckpointResult {
+        // A connection that has not read yet does not know of its WAL and would report success without doing anything.
+        _ = try pragma("schema_version")
         var frames: Int32 = 0
         var done: Int32 = 0
         let flag: Int32 =
@@ -167,7 +171,7 @@ package final class Database {
         // A database without a WAL answers -1 for both. Busy: what could be copied was.
         if code & 0xff == SQLITE_BUSY { return CheckpointResult(walFrames: Int(max(frames, 1)), checkpointedFrames: 0) }
         try check(code, "checkpoint")
-        return CheckpointResult(walFrames: Int(frames), checkpointedFrames: Int(done))
+        return CheckpointResult(walFrames: Int(max(frames, 0)), checkpointedFrames: Int(max(done, 0)))
     }
 
     /// Extended code of the last failed call.

@@ -41,7 +41,8 @@ package struct NewLogEntry {
 }
 
 enum EntryChecksum {
-    /// XXH3-64 over position, time, kind, header and payload. SQLite does not notice bit rot in a page (F32): this does.
+    /// XXH3-64 over position, time, kind, header and payload. SQLite does not notice bit rot in a page (F32): this
+    /// does.
     static func of(
         position: Int64, timeMicroseconds: Int64, kind: UInt8, header: UnsafeRawBufferPointer,
         payload: UnsafeRawBufferPointer

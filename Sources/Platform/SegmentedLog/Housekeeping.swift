@@ -39,9 +39,10 @@ struct Housekeeping: Sendable {
                 }
                 try SegmentFile.prepare(name, in: directory, pageBytes: configuration.pageBytes)
                 result = .success(try SegmentWriter(name, in: directory))
+                SegmentFile.keepReserve(in: directory)
             } catch {
                 // Files under this number may be left: empty, and removed at the next opening.
-                result = .failure(SegmentedLogError.classify(error))
+                result = .failure(SegmentedLogError.classify(error, in: directory))
             }
             state.update { $0.preparationEnded(name, result, kept: discarded) }
         }
@@ -80,9 +81,11 @@ struct Housekeeping: Sendable {
             if let reason = DamagedSegment.reason(of: error) {
                 state.update { $0.wantRepair(name, reason: reason) }
             } else {
-                // Everything is still in the WAL and readable; this connection is not used again.
-                state.withLock { $0.postpone(name) }
-                report(.postponed, name, "its checkpoint failed: \(SegmentedLogError.classify(error).detail)")
+                // Everything is still in the WAL and readable; this connection is not used again. After a failed flush
+                // nothing is tried again before the next opening (F35).
+                let failure = SegmentedLogError.classify(error, in: directory)
+                if failure.code != .fatal { state.withLock { $0.postpone(name) } }
+                report(.postponed, name, "its checkpoint failed: \(failure.detail)")
             }
             return
         }
@@ -101,11 +104,12 @@ struct Housekeeping: Sendable {
             let outcome = try salvage.run(expected)
             try salvage.replaceOriginal()
             readers.evict(name)
-            state.update { $0.repaired(name, outcome.facts) }
+            // First the report: a reader that waits must not be ahead of it.
             incidents(outcome.incident(reason))
+            state.update { $0.repaired(name, outcome.facts) }
         } catch {
-            state.update { $0.repairFailed(name) }
             report(.damaged, name, "\(reason); its repair failed: \(SegmentedLogError.classify(error).detail)")
+            state.update { $0.repairFailed(name) }
         }
     }
 

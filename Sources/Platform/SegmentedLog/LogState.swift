@@ -183,7 +183,8 @@ struct LogState: Sendable {
 
     /// A reader found damage. A segment still written is repaired after it is sealed.
     mutating func wantRepair(_ name: SegmentName, reason: String) {
-        guard let facts = segment(name), !unrepairable.contains(name), repairsWanted.insert(name).inserted else { return }
+        guard let facts = segment(name), !unrepairable.contains(name) else { return }
+        guard repairsWanted.insert(name).inserted else { return }
         if facts.sealed { jobs.append(.repair(name, reason: reason)) }
     }
 

@@ -18,12 +18,13 @@ extension SegmentedLog {
 
         package init(
             segmentBytes: Int = 64 << 20, firstPosition: Int64 = 1, readOnly: Bool = false,
-            pageBytes: Int = 16_384, idleReaders: Int = 8
+            pageBytes: Int = 8_192, idleReaders: Int = 8
         ) {
             precondition(segmentBytes >= 64 << 10, "a segment of \(segmentBytes) bytes would hold next to nothing")
             precondition(firstPosition >= 1, "positions count from 1, not \(firstPosition)")
             precondition(
-                [4_096, 8_192, 16_384, 32_768].contains(pageBytes), "SQLite has no page size of \(pageBytes) bytes here")
+                [4_096, 8_192, 16_384, 32_768].contains(pageBytes),
+                "a page size of \(pageBytes) bytes is not supported")
             self.segmentBytes = segmentBytes
             self.firstPosition = firstPosition
             self.readOnly = readOnly
@@ -44,6 +45,19 @@ package struct SegmentSummary: Hashable, Sendable {
     package var sealed: Bool
     package var firstTimeMicroseconds: Int64
     package var lastTimeMicroseconds: Int64
+
+    package init(
+        firstPosition: Int64, lastPosition: Int64, entries: Int, bytes: Int, sealed: Bool, firstTimeMicroseconds: Int64,
+        lastTimeMicroseconds: Int64
+    ) {
+        self.firstPosition = firstPosition
+        self.lastPosition = lastPosition
+        self.entries = entries
+        self.bytes = bytes
+        self.sealed = sealed
+        self.firstTimeMicroseconds = firstTimeMicroseconds
+        self.lastTimeMicroseconds = lastTimeMicroseconds
+    }
 }
 
 /// Something went wrong with stored data or with background work; the log goes on.
@@ -125,6 +139,17 @@ package struct SegmentedLogError: Error, Hashable, Sendable, CustomStringConvert
     package var description: String { "\(code.rawValue): \(detail) (\(hint))" }
 
     /// Sorts an error of a layer below into what the owner can do about it.
+    ///
+    /// - Parameter directory: where it happened; errors that do not say why are taken for a full disk if it is full.
+    static func classify(_ error: any Error, in directory: String) -> SegmentedLogError {
+        var result = classify(error)
+        let nothing = 256 << 10
+        if result.code == .unavailable, let free = try? FileSystem.freeBytes(at: directory), free < nothing {
+            result.code = .diskFull
+        }
+        return result
+    }
+
     static func classify(_ error: any Error) -> SegmentedLogError {
         switch error {
         case let error as SegmentedLogError: return error

@@ -1,6 +1,6 @@
 // Finds entries in the pages of a damaged database without SQLite: it needs neither the header nor the schema nor the
-// tree above the leaves. The checksum every entry carries tells real entries from everything that merely looks like one.
-// Format: https://www.sqlite.org/fileformat2.html (sections 1.6 and 2.1)
+// tree above the leaves. The checksum every entry carries tells real entries from everything that merely looks like
+// one. Format: https://www.sqlite.org/fileformat2.html (sections 1.6 and 2.1)
 
 /// The entries that can still be read from a segment's files.
 struct PageReader {

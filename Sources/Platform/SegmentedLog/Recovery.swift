@@ -1,5 +1,5 @@
-// What happens when a log is opened: unfinished work of the last process is completed or undone, every segment is looked
-// at (its ends, never all its entries), damaged ones are salvaged.
+// What happens when a log is opened: unfinished work of the last process is completed or undone, every segment is
+// looked at (its ends, never all its entries), damaged ones are salvaged.
 
 import SQLite
 import System
@@ -14,7 +14,7 @@ struct Recovery {
         case good(SegmentFacts, SegmentMeta)
         case empty
         case damaged(String, SegmentMeta?)
-        case unreadable(String)
+        case unreadable(String, isFull: Bool)
     }
 
     private let directory: String
@@ -36,7 +36,7 @@ struct Recovery {
             try tidy()
         }
         let names = try segmentNames()
-        let findings = names.map { inspect($0) }
+        let findings = names.map { inspectWithReserve($0) }
         var result = RecoveredLog(nextPosition: configuration.firstPosition)
         // From the newest on: where a segment ends can be known from the one behind it.
         var behind: (name: SegmentName, facts: SegmentFacts, meta: SegmentMeta?)?
@@ -45,8 +45,10 @@ struct Recovery {
             var meta: SegmentMeta?
             switch finding {
             case .good(let found, let its): (facts, meta) = (found, its)
-            case .empty: removeUnused(name)
-            case .unreadable(let reason):
+            case .empty:
+                removeUnused(name)
+                continue
+            case .unreadable(let reason, _):
                 report(.unreadable, name, reason)
                 if behind == nil { skipPositions(&result, name, nil) }
             case .damaged(let reason, let its):
@@ -67,7 +69,8 @@ struct Recovery {
         return result
     }
 
-    /// The newest segment is damaged or unreadable and may have held entries behind those that are known: their positions stay unused.
+    /// The newest segment is damaged or unreadable and may have held entries behind those that are known: their
+    /// positions stay unused.
     private func skipPositions(_ result: inout RecoveredLog, _ name: SegmentName, _ facts: SegmentFacts?) {
         let round: Int64 = 1_000_000
         let smallestEntryBytes = 16
@@ -116,6 +119,17 @@ struct Recovery {
 
     // MARK: - Looking at a segment
 
+    /// On a full disk SQLite cannot even build the index of a WAL: then the reserve gives way.
+    private func inspectWithReserve(_ name: SegmentName) -> Finding {
+        let finding = inspect(name)
+        let reserve = SegmentFile.reserve(in: directory)
+        guard case .unreadable(_, isFull: true) = finding, !configuration.readOnly, FileSystem.exists(reserve) else {
+            return finding
+        }
+        try? FileSystem.remove(reserve)
+        return inspect(name)
+    }
+
     private func inspect(_ name: SegmentName) -> Finding {
         let path = name.path(in: directory)
         var meta: SegmentMeta?
@@ -138,7 +152,7 @@ struct Recovery {
                     checkpointed: meta.isSealed && (wal?.frames.isEmpty ?? true)), meta)
         } catch {
             if let reason = DamagedSegment.reason(of: error) { return .damaged(reason, meta) }
-            return .unreadable("\(error)")
+            return .unreadable("\(error)", isFull: SegmentedLogError.classify(error, in: directory).code == .diskFull)
         }
     }
 
@@ -154,7 +168,9 @@ struct Recovery {
 
     /// The first and the last entry, by the primary key: independent of the number of entries.
     private func readEnds(_ name: SegmentName, _ meta: inout SegmentMeta?) throws -> Ends? {
-        let database = try SegmentFile.openReader(name, in: directory)
+        let database =
+            configuration.readOnly
+            ? try SegmentFile.openReader(name, in: directory) : try SegmentFile.openForRecovery(name, in: directory)
         let found = try SegmentMeta.read(database)
         meta = found
         var ends: [(position: Int64, time: Int64)] = []

@@ -1,5 +1,5 @@
-// Repairs a damaged segment: its readable entries are copied to a new segment, its files go to `quarantine/`. A crash at
-// any step leaves either the damaged segment as it was or a complete copy that takes its place at the next opening.
+// Repairs a damaged segment: its readable entries are copied to a new segment, its files go to `quarantine/`. A crash
+// at any step leaves either the damaged segment as it was or a complete copy that takes its place at the next opening.
 
 import SQLite
 import System
@@ -10,7 +10,8 @@ struct ExpectedContent {
     var first: Int64?
     var last: Int64?
     var holes: [ClosedRange<Int64>] = []
-    /// Entries outside belong to the neighbours: for example those of a failed append, whose positions were given again.
+    /// Entries outside belong to the neighbours: for example those of a failed append, whose positions were given
+    /// again.
     var possible: ClosedRange<Int64> = 1...Int64.max - 1
 }
 

@@ -3,14 +3,16 @@
 //   <number>.segment        the SQLite database; <number>: 20 digits, not above the first position in it
 //   <number>.segment-wal    SQLite's write-ahead log; until the segment is sealed all its content is only there
 //   <number>.segment-shm    SQLite's index of the WAL, worthless after a crash
+//   <number>.segment-journal   for a moment, while a sealed segment leaves its WAL behind
 //   <number>.preparing…     a segment being prepared: removed when the log opens
 //   <number>.released       a segment being removed: its removal is completed when the log opens
 //   <number>.salvaging…     a copy of a damaged segment being written: removed when the log opens
 //   <number>.salvage        that copy, complete: takes the damaged one's place when the log opens
 //   quarantine/             the files of damaged segments
+//   reserve                 1 MiB that is given up when a log on a full disk cannot be opened without it
 //
-// The SQLite files must not be opened and closed by other means while a connection has them open: closing any descriptor
-// of a file drops all POSIX locks of this process on it. The WAL carries no locks and may be read.
+// The SQLite files must not be opened and closed by other means while a connection has them open: closing any
+// descriptor of a file drops all POSIX locks of this process on it. The WAL carries no locks and may be read.
 
 import SQLite
 import System
@@ -171,6 +173,14 @@ enum SegmentFile {
         try database.setPragma("cache_size", "-4096")
     }
 
+    /// Opens a segment while no other connection of this process exists. Unlike a reader it may write: SQLite undoes
+    /// a change of journal mode a crash has interrupted.
+    static func openForRecovery(_ name: SegmentName, in directory: String) throws -> Database {
+        let database = try Database(path: name.path(in: directory), mode: .readWrite)
+        try database.disableCheckpointOnClose()
+        return database
+    }
+
     /// Opens a reading connection: it writes no byte of the database and never checkpoints.
     static func openReader(_ name: SegmentName, in directory: String) throws -> Database {
         let database = try Database(path: name.path(in: directory), mode: .readOnly)
@@ -179,6 +189,18 @@ enum SegmentFile {
         try database.setPragma("mmap_size", "0")
         try database.setPragma("cache_size", "-1024")
         return database
+    }
+
+    static let reserveBytes = 1 << 20
+    static func reserve(in directory: String) -> String { directory + "/reserve" }
+
+    /// Writes the reserve if it is missing. Without room for it the log works all the same.
+    static func keepReserve(in directory: String) {
+        let path = reserve(in: directory)
+        guard FileSystem.fileSize(path) != reserveBytes else { return }
+        guard let free = try? FileSystem.freeBytes(at: directory), free > 4 * reserveBytes else { return }
+        try? FileSystem.remove(path)
+        try? FileSystem.writeDurably(path, [UInt8](repeating: 0, count: reserveBytes))
     }
 
     /// Bytes of a segment on disk.
@@ -194,6 +216,7 @@ enum SegmentFile {
         if FileSystem.exists(path) { try FileSystem.rename(path, to: released) }
         try FileSystem.remove(path + "-wal")
         try FileSystem.remove(path + "-shm")
+        try FileSystem.remove(path + "-journal")
         try FileSystem.remove(released)
     }
 
@@ -208,7 +231,7 @@ enum SegmentFile {
             copy += 1
             target = quarantine + "/" + name.file(".\(copy).segment")
         }
-        for suffix in ["-wal", ""] where FileSystem.exists(path + suffix) {
+        for suffix in ["-journal", "-wal", ""] where FileSystem.exists(path + suffix) {
             try FileSystem.rename(path + suffix, to: target + suffix)
         }
         try FileSystem.remove(path + "-shm")

@@ -53,9 +53,9 @@ final class SegmentReader: @unchecked Sendable {
                 + " WHERE position >= ?1 AND position <= ?2 ORDER BY position")
     }
 
-    /// Appends to `entries` what the segment holds from `position` on, up to the limits. Every entry's checksum is verified, and
-    /// that none is missing: throws `DamagedSegment` at the first that is not as it was written. The entries
-    /// before it are in `entries` then.
+    /// Appends to `entries` what the segment holds from `position` on, up to the limits. Every entry's checksum is
+    /// verified, and that none is missing: throws `DamagedSegment` at the first that is not as it was written. The
+    /// entries before it are in `entries` then.
     func read(_ facts: SegmentFacts, from position: Int64, limits: ReadLimits, into entries: inout [LogEntry]) throws {
         let through = min(limits.through, facts.last)
         guard var expected = facts.expected(from: position), expected <= through else { return }
@@ -84,8 +84,9 @@ final class SegmentReader: @unchecked Sendable {
         return try select.withBytes(3) { header in
             try select.withBytes(4) { payload in
                 guard let kind = UInt8(exactly: kind),
-                    stored == EntryChecksum.of(
-                        position: position, timeMicroseconds: time, kind: kind, header: header, payload: payload)
+                    stored
+                        == EntryChecksum.of(
+                            position: position, timeMicroseconds: time, kind: kind, header: header, payload: payload)
                 else { throw DamagedSegment("the checksum of position \(position) is wrong") }
                 return LogEntry(
                     position: position, timeMicroseconds: time, kind: kind, header: [UInt8](header),

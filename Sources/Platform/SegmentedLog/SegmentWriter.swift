@@ -95,7 +95,8 @@ final class SegmentWriter: @unchecked Sendable {
         return try database.checkpoint(.truncate).isComplete
     }
 
-    /// Makes a sealed segment a single file without WAL. Fails harmlessly while a reader has it open: it stays readable.
+    /// Makes a sealed segment a single file without WAL. Fails harmlessly while a reader has it open: it stays
+    /// readable.
     func leaveWriteAheadLog() {
         _ = try? database.pragma("journal_mode=DELETE")
     }

@@ -1,10 +1,10 @@
 // SegmentedLog: the durable, append-only log under the relay's buffer and central's embedded stream.
 //
 // CONSTRAINTS
-//   One process owns the directory (it holds the `DirectoryLock`); one thread of it appends, any thread reads and releases.
-//   Positions are consecutive numbers from 1 up, given by the log, never given twice (I3), also not across restarts, with
-//   holes only where segments were released or damaged. An append is durable when it returns (I1): SQLite, WAL,
-//   synchronous=FULL, on a file system that keeps its fsync promise.
+//   One process owns the directory (it holds the `DirectoryLock`); one thread of it appends, any thread reads and
+//   releases. Positions are consecutive numbers from 1 up, given by the log, never given twice (I3), also not across
+//   restarts, with holes only where segments were released or damaged. An append is durable when it returns (I1):
+//   SQLite, WAL, synchronous=FULL, on a file system that keeps its fsync promise.
 //   Work on an append's path does not grow with the log: no checkpoint, no file creation, no DELETE.
 //   A full disk loses nothing: appends fail, reads and releases work, and releasing needs no free space.
 //   Whatever the files contain, the log opens; an entry is handed out as it was written or not at all (checksums).
@@ -15,9 +15,9 @@
 //     meta(key, value)   format; first, previous (with the first entry); last (when sealed); holes (after a repair)
 //
 // LIFE OF A SEGMENT
-//   preparing ──▶ prepared ──first append──▶ active ──full, asked, failed or restart──▶ sealed ──▶ checkpointed ──▶ released
-//                    │                                                      │ damage found           │
-//                    └─ unused at restart: removed                          └──▶ quarantine/ + salvaged copy (sealed)
+//   preparing ─▶ prepared ─first append─▶ active ─full, asked, failed, restart─▶ sealed ─▶ checkpointed ─▶ released
+//                    │                                        damage found │            │ damage found
+//                    └─ unused at restart: removed                         └────────────┴─▶ quarantine/ + a sealed copy
 //   preparing     by the preparing thread: files get their names only when their empty content is on disk
 //   prepared      its WAL exists and holds the schema: an unsealed segment without a WAL has lost entries
 //   active        appended to by the writer thread; everything is in its WAL, which is never reset
@@ -26,9 +26,11 @@
 //   released      its files are unlinked. Readers that have it open finish; later ones find nothing there
 //
 // INVARIANTS (cited as S1–S5)
-//   S1 A segment has at most one connection that writes or checkpoints, ever (SQLite's WAL-reset bug).
-//   S2 A WAL has one generation, and nothing follows a failed transaction in it. So a frame behind a commit proves that
-//      this commit was acknowledged, and recovery can tell a torn tail (normal) from lost data (an incident).
+//   S1 A segment has at most one connection that writes or checkpoints; the next one, if any, is opened after the first
+//      is closed (SQLite's WAL-reset bug).
+//   S2 A WAL has one generation, and no append follows a failed one in it (only the note made when sealing may). So a
+//      whole commit behind what SQLite replays is lost data (an incident), and anything else there a torn tail
+//      (normal).
 //   S3 Readers see committed, fsynced entries only: SQLite publishes a transaction after its fsync, and reads stop at
 //      the last acknowledged position besides.
 //   S4 Numbers in file names ascend and are not above the segment's first position.
@@ -46,8 +48,8 @@ package final class SegmentedLog: Sendable {
     private let writer: WriterThreadState
     private let threads: Mutex<[WorkerThread]>
 
-    /// Opens the log, repairing what a crash or damage left. Takes time for the number of segments and for WALs a crash left,
-    /// not for the number of entries.
+    /// Opens the log, repairing what a crash or damage left. Takes time for the number of segments and for WALs a
+    /// crash left, not for the number of entries.
     ///
     /// - Parameter incidents: called from any thread, with no lock held.
     /// - Throws: `SystemError` if the directory itself cannot be used. Damaged content never makes it fail.
@@ -72,10 +74,8 @@ package final class SegmentedLog: Sendable {
         threads.withLock { $0 = started }
     }
 
-    deinit {
-        precondition(
-            configuration.readOnly || state.withLock { $0.isClosed }, "a log is closed before it is let go: \(directory)")
-    }
+    /// A log that is let go without `close` ends its threads too, but does not wait for them.
+    deinit { state.update { $0.close() } }
 
     // MARK: - Writing: one thread
 
@@ -112,7 +112,8 @@ package final class SegmentedLog: Sendable {
         }
     }
 
-    /// Ends the active segment, so that it can be released once nobody needs its entries. Nothing happens if it is empty.
+    /// Ends the active segment, so that it can be released once nobody needs its entries. Nothing happens if it is
+    /// empty.
     package func sealActiveSegment() throws {
         writer.exclusively { seal(&$0) }
     }
@@ -147,7 +148,7 @@ package final class SegmentedLog: Sendable {
 
     /// After a failed append the segment is not written any more (S2).
     private func abandon(_ held: inout WriterThreadState.Held, after error: any Error) -> SegmentedLogError {
-        let failure = SegmentedLogError.classify(error)
+        let failure = SegmentedLogError.classify(error, in: directory)
         guard let active = held.active else { return failure }
         if failure.code == .fatal {
             // The connection stays as it is: whatever it would do now is built on pages nobody knows.

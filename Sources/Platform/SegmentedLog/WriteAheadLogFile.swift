@@ -22,7 +22,8 @@ struct WriteAheadLogFile {
     /// Bytes behind the last complete frame.
     let partialBytes: Int
 
-    /// A commit behind what SQLite replays: its transaction was written to its end, so it may have been acknowledged (S2).
+    /// A commit behind what SQLite replays: its transaction was written to its end, so it may have been acknowledged
+    /// (S2).
     var hasLostCommit: Bool { frames[committedFrames...].contains { $0.isCommit } }
     var hasUnfinishedTail: Bool { committedFrames < frames.count || partialBytes > 0 }
 

@@ -158,9 +158,10 @@ package enum FileSystem {
         return Int(status.f_bavail) * Int(status.f_frsize)
     }
 
-    /// A fresh directory only this user can enter, in `TMPDIR` or `/tmp`; the caller removes it.
-    package static func makeTemporaryDirectory(prefix: String) throws -> String {
-        var template = Array("\(Environment.variable("TMPDIR") ?? "/tmp")/\(prefix).XXXXXX".utf8CString)
+    /// A fresh directory only this user can enter, in `parent` (else `TMPDIR`, else `/tmp`); the caller removes it.
+    package static func makeTemporaryDirectory(prefix: String, in parent: String? = nil) throws -> String {
+        let parent = parent ?? Environment.variable("TMPDIR") ?? "/tmp"
+        var template = Array("\(parent)/\(prefix).XXXXXX".utf8CString)
         guard let made = mkdtemp(&template) else {
             throw SystemError(operation: "create a temporary directory", path: prefix, errno: errno)
         }

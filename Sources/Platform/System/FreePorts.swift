@@ -3,8 +3,8 @@
 import Glibc
 
 package enum FreePorts {
-    /// All are held until all are found, so no two are the same. Another program could take one before its server starts;
-    /// the server then says so.
+    /// All are held until all are found, so no two are the same. Another program could take one before its server
+    /// starts; the server then says so.
     package static func find(_ count: Int) throws -> [UInt16] {
         var sockets: [Int32] = []
         defer { for descriptor in sockets { close(descriptor) } }

@@ -1,4 +1,5 @@
-// Shared state a real thread can wait on: a mutex with a condition variable. `Mutex` of the standard library cannot wait.
+// Shared state a real thread can wait on: a mutex with a condition variable. `Mutex` of the standard library cannot
+// wait.
 
 import Glibc
 

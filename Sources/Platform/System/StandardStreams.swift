@@ -1,5 +1,5 @@
-// Whole texts to stdout and stderr, for programs. Glibc's `stdout` and `stderr` are mutable globals that Swift 6 refuses;
-// the descriptors are not.
+// Whole texts to stdout and stderr, for programs. Glibc's `stdout` and `stderr` are mutable globals that Swift 6
+// refuses; the descriptors are not.
 
 import Glibc
 

@@ -1,0 +1,69 @@
+// relay.json5: what is refused and why, and what an environment variable may change.
+
+import Configuration
+import EdgeRelay
+import Testing
+
+@Suite("a relay's configuration")
+struct RelayConfigurationTests {
+    private func parse(
+        _ members: String, environment: [String: String] = [:]
+    ) throws(ConfigurationError) -> RelayConfiguration {
+        let text = #"{relay_id: "north-3", listen: "127.0.0.1:8080", data_dir: "data", \#(members)}"#
+        return try RelayConfiguration.parse(
+            ConfigurationNode.parse(json5: Array(text.utf8)), environment: environment, relativeTo: "/etc/columba")
+    }
+
+    @Test("relative folders are taken from the file's own folder")
+    func folders() throws {
+        let configuration = try parse(#"rules: "rules.json5""#)
+        #expect(
+            configuration.dataDirectory == "/etc/columba/data" && configuration.rulesPath == "/etc/columba/rules.json5")
+    }
+
+    @Test("an environment variable overrides the file")
+    func environment() throws {
+        let configuration = try parse(
+            "buffer: {hold_hours: 1}",
+            environment: [
+                "COLUMBA_BUFFER_HOLD_HOURS": "2.5", "COLUMBA_LISTEN": "127.0.0.1:9",
+                "COLUMBA_CENTRAL": "http://a,http://b/",
+            ])
+        #expect(configuration.buffer.holdHours == 2.5 && configuration.listen.port == 9)
+        #expect(configuration.central == ["http://a", "http://b"])
+    }
+
+    @Test(
+        "what cannot work is refused by name",
+        arguments: [
+            ("bufer: {}", "bufer"), ("buffer: {max_byte: 1}", "buffer.max_byte"),
+            ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
+            ("buffer: {segment_bytes: 1000000000, max_bytes: 2000000000}", "buffer.segment_bytes"),
+            (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
+            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls"),
+            (#"console_listen: "0.0.0.0:1""#, "console_listen"),
+        ])
+    func refused(_ members: String, _ key: String) {
+        let error = #expect(throws: ConfigurationError.self) { try parse(members) }
+        #expect(error?.key == key)
+    }
+
+    @Test(
+        "plain HTTP is refused on every address that is not loopback",
+        arguments: ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "127.0.0.1.example.org:80", "example.org:80", "127.1:80"])
+    func notLoopback(_ address: String) {
+        let text = #"{relay_id: "r", listen: "\#(address)", data_dir: "d"}"#
+        let error = #expect(throws: ConfigurationError.self) {
+            try RelayConfiguration.parse(
+                ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/")
+        }
+        #expect(error?.key == "listen" && error?.problem.contains("TLS") == true)
+    }
+
+    @Test("loopback addresses are fine", arguments: ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80"])
+    func loopback(_ address: String) throws {
+        let text = #"{relay_id: "r", listen: "\#(address)", data_dir: "d"}"#
+        let node = try ConfigurationNode.parse(json5: Array(text.utf8))
+        #expect(try RelayConfiguration.parse(node, environment: [:], relativeTo: "/").listen.isLoopback)
+    }
+}
