@@ -64,9 +64,29 @@ import Testing
             + "own resident \(Environment.residentBytes >> 20) MiB; µs a report: "
             + "prepare \(micro(phases[0])) (CPU \(micro(phases[3]))), DuckDB \(micro(phases[1])), "
             + "commit \(micro(phases[2]))\n"
+        let latencies = try queryMilliseconds(fixture)
         let path = try #require(Self.output)
         let before = (try? FileSystem.read(path)) ?? []
-        try FileSystem.writeAtomically(path, before + Array(line.utf8))
+        try FileSystem.writeAtomically(path, before + Array((line + latencies).utf8))
+    }
+
+    /// From the statement to the whole JSON answer, each in a process of its own.
+    private func queryMilliseconds(_ fixture: ArchiveFixture) throws -> String {
+        let configuration = QueryConfiguration(
+            duckDB: fixture.duckDB, scratchDirectory: "\(fixture.directory)/queries")
+        let service = try QueryService(configuration: configuration, lake: fixture.lake, time: SystemTime())
+        var text = ""
+        for sql in [
+            "select count(*) from reports", "select hour(observed_at) as h, count(*) from reports group by 1",
+            "select count(*) from reports where list_contains(words, 'market')",
+            "select c.person_id, count(*) from reports, unnest(citizens) as t(c) group by 1 order by 2 desc limit 9",
+            "select * from reports limit 10000",
+        ] {
+            let start = SystemTime().monotonicNanoseconds()
+            _ = try service.run(sql: sql, format: .json)
+            text += "  \((SystemTime().monotonicNanoseconds() - start) / 1_000_000) ms: \(sql)\n"
+        }
+        return text
     }
 }
 
