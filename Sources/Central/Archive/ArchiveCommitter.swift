@@ -77,8 +77,7 @@ struct ArchiveCommitter {
         for partition in 0..<partitions {
             let application = ArchiverPartition.application(partition)
             expected[application] = .some(known[application])
-            actions.append(
-                .txn(DeltaTransaction(appId: application, version: position, lastUpdated: milliseconds)))
+            actions.append(.txn(application, position, lastUpdated: milliseconds))
         }
         actions += adds.map { .add($0) }
         return try table.commit(actions, expecting: expected)

@@ -5,13 +5,13 @@
 //   parse, decide → look up digests → rows to scratch files → DuckDB: Parquet → files into the stores (durable)
 //   → quarantine → commit identities → commit alerts → commit duplicates → commit reports → publish → snapshot
 //
-// Every commit carries `txn(archiver-pNN, stream position)`. `reports` comes last and is the master: a start reads the
-// position of `reports` and decides everything after it again. The decisions depend on the records and their order
-// alone, so they come out as before; a secondary table takes only rows of positions after its own txn. A name is known
-// if the vault has it. So every table has every row once, and orphaned Parquet files are all a crash leaves.
+// Every commit carries `txn(archiver-pNN, stream position)`. `reports` comes last and is the master: a start reads
+// the position of `reports` and decides everything after it again. The decisions depend on the records and their
+// order alone, so they come out as before; a secondary table takes only rows of positions after its own txn. A name
+// is known if the vault has it. So every table has every row once, and orphaned Parquet files are all a crash leaves.
 //
-// One archiver for a lake. A second one that wins a commit makes the first throw `.anotherWriter`: its state is stale.
-// After any error the state in memory is half a call ahead, so the next call begins with a recovery.
+// One archiver for a lake. A second one that wins a commit makes the first throw `.anotherWriter`: its state is
+// stale. After any error the state in memory is half a call ahead, so the next call begins with a recovery.
 
 import Crypto
 import DuckDB
@@ -111,8 +111,8 @@ package final class Archiver: @unchecked Sendable {
 
     // MARK: - Archiving
 
-    /// Archives batches, whose positions ascend from after `committedPosition`, as one version. Throws with nothing or
-    /// a part committed; calling it again with the same (or more, or fewer) batches from `committedPosition` on is
+    /// Archives batches, whose positions ascend from after `committedPosition`, as one version. Throws with nothing
+    /// or a part committed; calling it again with the same (or more, or fewer) batches from `committedPosition` on is
     /// always right.
     package func archive(_ batches: [StreamedBatch]) throws -> ArchiveCommit {
         let isFree = isArchiving.withLock { busy in

@@ -1,10 +1,10 @@
 // The deduplicator's state as an object, so that a start need not read the whole archive: identities, settled ranges
-// and counts as of one version of `reports`. Only a shortcut: the tables are the truth, and a snapshot that is missing
-// or damaged costs time.
+// and counts as of one version of `reports`. Only a shortcut: the tables are the truth, and a snapshot that is
+// missing or damaged costs time.
 //
 // Form: `CDEDUP01`, then zstd of: version, position, relays, identities. Numbers are LEB128 (zigzag where they can be
-// negative), strings have their length before them, ranges are differences. At the end the XXH3-64 of everything before
-// the compression.
+// negative), strings have their length before them, ranges are differences. At the end the XXH3-64 of everything
+// before the compression.
 
 import Compression
 import Crypto

@@ -66,7 +66,10 @@ package struct DeltaAction: Codable, Hashable, Sendable {
     package var remove: DeltaRemove?
 
     static func commitInfo(_ value: DeltaCommitInfo) -> DeltaAction { DeltaAction(commitInfo: value) }
-    static func txn(_ value: DeltaTransaction) -> DeltaAction { DeltaAction(txn: value) }
+    /// `lastUpdated`: milliseconds since 1970.
+    package static func txn(_ application: String, _ version: Int64, lastUpdated: Int64) -> DeltaAction {
+        DeltaAction(txn: DeltaTransaction(appId: application, version: version, lastUpdated: lastUpdated))
+    }
     static func add(_ value: DeltaAdd) -> DeltaAction { DeltaAction(add: value) }
 }
 

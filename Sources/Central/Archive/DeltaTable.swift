@@ -1,9 +1,9 @@
 // A Delta Lake table in an object store: its state at a version, and commits.
 //
 // A version is one object, `_delta_log/<version, 20 digits>.json`, written put-if-absent: of several writers exactly
-// one makes version N. Whoever lost reads what the winner wrote and, if the winner was not another archiver of the same
-// partition, tries N+1. Data files are durable before the commit that names them (I10). Every version from 0 is read;
-// checkpoints are not written yet, and a log that begins with one is refused by name.
+// one makes version N. Whoever lost reads what the winner wrote and, if the winner was not another archiver of the
+// same partition, tries N+1. Data files are durable before the commit that names them (I10). Every version from 0 is
+// read; checkpoints are not written yet, and a log that begins with one is refused by name.
 
 import Crypto
 package import Models
@@ -182,7 +182,7 @@ package final class DeltaTable: Sendable {
     }
 }
 
-/// The names of the archiver's transactions in a Delta log: `archiver-p00`, `archiver-p01`, …, one for each partition.
+/// The names of the archiver's transactions in a Delta log, one for each partition: `archiver-p00`, `archiver-p01`, …
 package enum ArchiverPartition {
     private static let prefix = "archiver-p"
 

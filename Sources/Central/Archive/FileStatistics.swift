@@ -1,5 +1,6 @@
 // Smallest and largest values of a Parquet file's columns, gathered while its rows are written: Delta's `stats`, by
-// which readers (and our own digest look-ups) skip files. Every column here is never null in the rows that are counted.
+// which readers (and our own digest look-ups) skip files. Every column here is never null in the rows that are
+// counted.
 
 import FoundationEssentials
 import Models

@@ -1,7 +1,7 @@
 // Names become `person_id`: the first 16 bytes of a keyed HMAC-SHA-256 of the name's UTF-8, in hex. The same name
-// always gives the same person, and nobody without the key can tell which. A report has many names and most come again,
-// so the HMAC is computed once for a name and looked up by the name's JSON token afterwards (two spellings of one name,
-// `"\u0041"` and `"A"`, are two entries with one person).
+// always gives the same person, and nobody without the key can tell which. A report has many names and most come
+// again, so the HMAC is computed once for a name and looked up by the name's JSON token afterwards (two spellings of
+// one name, `"\u0041"` and `"A"`, are two entries with one person).
 
 import Crypto
 

@@ -5,10 +5,17 @@ import Models
 import System
 
 /// Which record a row came from, so that a row DuckDB cannot take can be named.
-struct RowOrigin {
-    var batch: Int
-    var n: Int64
-    var line: Range<Int>
+package struct RowOrigin {
+    package var batch: Int
+    package var n: Int64
+    /// In its batch's bytes.
+    package var line: Range<Int>
+
+    package init(batch: Int, n: Int64, line: Range<Int>) {
+        self.batch = batch
+        self.n = n
+        self.line = line
+    }
 
     init(batch: Int, record: PreparedRecord) {
         self.batch = batch
@@ -82,7 +89,7 @@ struct AlertRanges {
     }
 }
 
-final class RowBuffer {
+package final class RowBuffer {
     let schema: TableSchema
     /// `2026-11-20`; empty for a table without partitions.
     let day: String
@@ -92,19 +99,19 @@ final class RowBuffer {
     /// By row; nil where a row comes from no single record.
     private(set) var origins: [RowOrigin?] = []
 
-    init(_ schema: TableSchema, day: String, path: String) throws {
+    package init(_ schema: TableSchema, day: String, path: String) throws {
         self.schema = schema
         self.day = day
         file = try RowFile(path: path)
     }
 
     /// A JSON object without line feeds, in two pieces.
-    func append(_ row: UnsafeRawBufferPointer, _ end: StaticString, _ origin: RowOrigin?) throws {
+    package func append(_ row: UnsafeRawBufferPointer, _ end: StaticString, _ origin: RowOrigin?) throws {
         try file.append(row, UnsafeRawBufferPointer(start: end.utf8Start, count: end.utf8CodeUnitCount))
         origins.append(origin)
     }
 
-    var rows: Int { origins.count }
+    package var rows: Int { origins.count }
 
     /// Ranges may be wider than the rows that are left after `drop`: that only costs a reader a look.
     var statistics: FileStatistics {
@@ -119,7 +126,7 @@ final class RowBuffer {
     }
 
     /// Writes the file again without some rows; returns where those came from.
-    func drop(_ bad: Set<Int>) throws -> [RowOrigin] {
+    package func drop(_ bad: Set<Int>) throws -> [RowOrigin] {
         let lines = try FileSystem.read(file.path).split(separator: 0x0a)
         precondition(lines.count == origins.count, "a row file has one line for each row")
         try FileSystem.remove(file.path)

@@ -1,9 +1,9 @@
 // Decides what a record that came from the stream is: new, a copy, or something that pretends to be a copy. Pure: no
 // disk, no clock; what it cannot know from memory it asks for (`needs…`), and is told (`resolve…`).
 //
-// State, for ever and exact (I5): for every (drone, boot) the set of report numbers archived, for every (relay, epoch)
-// the set of record numbers settled. Both are sets of intervals, so complete data costs one interval. Beside them a
-// bounded cache of recent digests, which only saves look-ups: with or without it the decisions are the same.
+// State, for ever and exact (I5): for every (drone, boot) the set of report numbers archived, for every (relay,
+// epoch) the set of record numbers settled. Both are sets of intervals, so complete data costs one interval. Beside
+// them a bounded cache of recent digests, which only saves look-ups: with or without it the decisions are the same.
 //
 // Rules, in this order, for a report n of a life (relay, epoch) of a relay:
 // 1. n is settled, and a row with these bytes was stored for n  → `.alreadySettled` (the stream resent it; nothing to
@@ -12,12 +12,12 @@
 // reported)
 // 3. the identity (drone, boot, seq) was never archived         → `.new`
 // 4. it was, with these bytes                                   → `.duplicate`
-// 5. it was, with other bytes                                   → `.conflict`
-// A settled n without any stored row was rejected before; whatever comes under it again is `.alreadySettled`.
+// 5. it was, with other bytes                                   → `.conflict` A settled n without any stored row was
+// rejected before; whatever comes under it again is `.alreadySettled`.
 //
-// The decisions depend on the records' order alone, not on how they are cut into calls: a crash between two commits is
-// repaired by deciding again (`Archiver`). A failed call leaves half of its records in the state: throw the value away
-// and recover it from the tables.
+// The decisions depend on the records' order alone, not on how they are cut into calls: a crash between two commits
+// is repaired by deciding again (`Archiver`). A failed call leaves half of its records in the state: throw the value
+// away and recover it from the tables.
 
 package import Crypto
 package import Models
@@ -110,8 +110,8 @@ package struct Deduplicator: Sendable {
         settled.insert(n, for: source)
     }
 
-    /// `archived`: the digest of the row in `reports`; nil if the row is gone, and then nothing shows the bytes are the
-    /// same.
+    /// `archived`: the digest of the row in `reports`; nil if the row is gone, and then nothing shows the bytes are
+    /// the same.
     package mutating func resolveIdentity(_ fact: RecordFact, archived: SHA256Digest?) -> Decision {
         if let identity = fact.identity, let archived { identityDigests[DigestKey(identity)] = archived }
         return archived == fact.digest ? .duplicate : .conflict

@@ -1,12 +1,12 @@
-// Recent digests by a 128-bit hash of what they belong to. Two generations: when the young one is full, it becomes the
-// old one and the old one is forgotten. Nothing is forgotten between two calls of `trim`, so what one archive call put
-// in stays until its rows can be looked up in a table.
+// Recent digests by a 128-bit hash of what they belong to. Two generations: when the young one is full, it becomes
+// the old one and the old one is forgotten. Nothing is forgotten between two calls of `trim`, so what one archive
+// call put in stays until its rows can be looked up in a table.
 
 import Crypto
 import Models
 
-/// 128 bits of XXH3 with a seed of this process. Not a cryptographic hash, and it needs none: a collision, which nobody
-/// can aim for without the seed, would mislabel a copy, never lose or double a report.
+/// 128 bits of XXH3 with a seed of this process. Not a cryptographic hash, and it needs none: a collision, which
+/// nobody can aim for without the seed, would mislabel a copy, never lose or double a report.
 struct DigestKey: Hashable, Sendable {
     private let first: UInt64
     private let second: UInt64

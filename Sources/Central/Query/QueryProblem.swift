@@ -1,5 +1,5 @@
-// DuckDB's errors as an analyst should see them: what is wrong and where, without our wrapper, our paths or our limits'
-// names.
+// DuckDB's errors as an analyst should see them: what is wrong and where, without our wrapper, our paths or our
+// limits' names.
 //
 // | code | status | when |
 // |---|---|---|
@@ -61,8 +61,10 @@ enum QueryProblem {
                 field: "sql")
         }
         let forbidden = ["Permission Error", "Invalid Configuration Error"]
+        // `from '/etc/passwd'`: a file's name where a table's should be.
+        let missing = message.split(separator: "Table with name ").dropFirst().first?.prefix { $0 != " " } ?? ""
         if forbidden.contains(where: { message.hasPrefix($0) }) || message.contains("disabled by configuration")
-            || message.contains("disabled through configuration")
+            || message.contains("disabled through configuration") || missing.contains("/")
         {
             return Problem(
                 status: 403, code: "sql_forbidden",

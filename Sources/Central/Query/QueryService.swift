@@ -206,7 +206,8 @@ private struct QueryRun {
         let options = format == .csv ? "format csv, header true" : "format parquet, compression zstd"
         let selected = format == .csv ? csvColumns(columns) : "*"
         _ = try sandbox.ask(
-            "copy (select \(selected) from answer limit \(limit)) to \(SQLText.literal(file)) (\(options), use_tmp_file false);"
+            "copy (select \(selected) from answer limit \(limit)) to \(SQLText.literal(file)) "
+                + "(\(options), use_tmp_file false);"
         )
         sandbox.end()
         do {

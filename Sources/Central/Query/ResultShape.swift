@@ -1,6 +1,6 @@
-// How a result becomes JSON. DuckDB's own JSON output has bare NaN and Infinity, sums of integers as strings and times
-// without the T and the Z; so each row is put together as a JSON object in SQL: `to_json` of every column, with the
-// times of a column of any depth rewritten as RFC 3339.
+// How a result becomes JSON. DuckDB's own JSON output has bare NaN and Infinity, sums of integers as strings and
+// times without the T and the Z; so each row is put together as a JSON object in SQL: `to_json` of every column, with
+// the times of a column of any depth rewritten as RFC 3339.
 
 import DuckDB
 import Models
@@ -147,7 +147,8 @@ enum ResultShape {
         parts.append("'}'")
         let names = columns.indices.map { "c\($0)" }.joined(separator: ", ")
         return
-            "select concat(\(parts.joined(separator: ", "))) from (select * from \(source)) as q(\(names)) limit \(limit)"
+            "select concat(\(parts.joined(separator: ", "))) "
+            + "from (select * from \(source)) as q(\(names)) limit \(limit)"
     }
 
     /// Replaces the bare words NaN, Infinity and -Infinity, which are not JSON, by null, and joins lines by commas.

@@ -14,8 +14,8 @@ package struct DuckDBExecutable: Hashable, Sendable {
     /// Trusts that `path` is the right program; `locate` checks.
     package init(path: String) { self.path = path }
 
-    /// Looks at `COLUMBA_DUCKDB`, then at `.tools/duckdb/duckdb` beside the executable or any folder above it or above
-    /// the working directory, then in `PATH`, and asks the program found for its version.
+    /// Looks at `COLUMBA_DUCKDB`, then at `.tools/duckdb/duckdb` beside the executable or any folder above it or
+    /// above the working directory, then in `PATH`, and asks the program found for its version.
     package static func locate() throws(DuckDBError) -> DuckDBExecutable {
         if let path = Environment.variable("COLUMBA_DUCKDB"), !path.isEmpty {
             return try checked(path)

@@ -1,11 +1,11 @@
 // A DuckDB process for somebody else's SQL: it reads the files named, writes the files named, and nothing else.
 //
 // Three walls: (1) DuckDB's own: `allowed_paths` (exact files, no folder, so nothing can be listed), limits, then
-// `.safe_mode`, which locks the configuration and the shell's dot commands; the order matters, because safe mode first
-// would lock the default limits. (2) The statement goes only inside `query($tag$…$tag$)`, which takes one SELECT and
-// nothing else. (3) The kernel: address space, CPU time, file size and open files are limited, because `repeat('x',
-// 2e9)` and `list_sum(range(3e9))` pass by DuckDB's memory limit; the process is killed at the time limit, because
-// DuckDB has none.
+// `.safe_mode`, which locks the configuration and the shell's dot commands; the order matters, because safe mode
+// first would lock the default limits. (2) The statement goes only inside `query($tag$…$tag$)`, which takes one
+// SELECT and nothing else. (3) The kernel: address space, CPU time, file size and open files are limited, because
+// `repeat('x', 2e9)` and `list_sum(range(3e9))` pass by DuckDB's memory limit; the process is killed at the time
+// limit, because DuckDB has none.
 
 package import System
 

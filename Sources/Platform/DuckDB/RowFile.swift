@@ -1,5 +1,5 @@
-// Rows on their way to DuckDB: lines of JSON appended to a scratch file through a buffer. Not durable, and need not be:
-// a crash starts the conversion again from the stream.
+// Rows on their way to DuckDB: lines of JSON appended to a scratch file through a buffer. Not durable, and need not
+// be: a crash starts the conversion again from the stream.
 
 import Glibc
 import System

@@ -1,0 +1,35 @@
+// The net below the net: rows DuckDB cannot read are found one by one and leave the rest alone.
+
+import Central
+import DuckDB
+import Models
+import System
+import Testing
+
+@Suite struct ParquetWriterTests {
+    @Test("of many rows the few that DuckDB cannot read are found and dropped, and the rest are converted")
+    func badRows() throws {
+        let fixture = try ArchiveFixture()
+        let directory = "\(fixture.directory)/rows"
+        try FileSystem.makeDirectories(directory)
+        let runner = DuckDBRunner(.init(executable: fixture.duckDB, temporaryDirectory: "\(fixture.directory)/tmp"))
+        let writer = ParquetWriter(duckDB: runner, directory: directory)
+        let buffer = try RowBuffer(.reports, day: "2026-11-20", path: "\(directory)/reports.ndjson")
+        let bad: [Int: String] = [3: #"{"drone_id":"#, 40: #"{"drone_id":"a","seq":"x"}"#, 41: #"{"observed_at":{}}"#]
+        for row in 0..<64 {
+            let text = bad[row] ?? #"{"drone_id":"pw-\#(row)","seq":\#(row)}"#
+            let origin = RowOrigin(batch: 0, n: Int64(row), line: 0..<0)
+            try Array(text.utf8).withUnsafeBytes { try buffer.append($0, "", origin) }
+        }
+        let now = Timestamp(microseconds: ArchiveFixture.start)
+        #expect(throws: DuckDBError.self) { try writer.convert([buffer], archivedAt: now) }
+        let found = try writer.badRows(buffer, archivedAt: now)
+        #expect(found == Set(bad.keys))
+        #expect(try buffer.drop(found).map(\.n) == [3, 40, 41])
+        let files = try writer.convert([buffer], archivedAt: now)
+        #expect(files.count == 1 && files[0].rows == 61)
+        let path = SQLText.literal(files[0].path)
+        let answer = try runner.run("select count(*) as c, max(seq) as m from read_parquet(\(path));")
+        #expect(String(decoding: answer, as: UTF8.self) == "{\"c\":61,\"m\":63}\n")
+    }
+}
