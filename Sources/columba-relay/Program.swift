@@ -12,6 +12,7 @@ struct Program {
 
         usage: columba-relay run   --config FILE   run the relay
                columba-relay check --config FILE   check the configuration and the rules, change nothing
+               columba-relay buffer status|verify|export --config FILE …   look into the buffer (buffer --help)
                columba-relay --version
 
         FILE is JSON5. COLUMBA_… variables override its settings (COLUMBA_LISTEN, COLUMBA_BUFFER_MAX_BYTES, …).
@@ -22,6 +23,7 @@ struct Program {
 
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == "buffer" { buffer(arguments.dropFirst()) }
         if arguments.contains("--help") || arguments.contains("-h") { return StandardStreams.output(usage) }
         if arguments == ["--version"] { return StandardStreams.output("columba-relay \(EdgeRelayService.version)\n") }
         guard arguments.count == 3, arguments[1] == "--config", ["run", "check"].contains(arguments[0]) else {
@@ -47,12 +49,25 @@ struct Program {
         let service = try EdgeRelayService(configuration, time: SystemTime(), log: log) { reason in
             // The disk can no longer be trusted: only a fresh start reads back what is really there (F35).
             log.error("fatal", ["reason": .string(reason)])
-            exit(1)
+            // At once: nothing may run on that another answer could come from.
+            _exit(1)
         }
         while Signals.wait() == .hangup {
             log.warning("reload_not_available", ["hint": "restart to load new settings"])
         }
         service.stop()
+    }
+
+    private static func buffer(_ arguments: ArraySlice<String>) -> Never {
+        if arguments.contains("--help") || arguments.contains("-h") {
+            StandardStreams.output(BufferCommand.usage)
+            exit(0)
+        }
+        do {
+            exit(try BufferCommand.run(arguments))
+        } catch {
+            fail("columba-relay: \(error)\n", code: 1)
+        }
     }
 
     private static func fail(_ text: String, code: Int32) -> Never {

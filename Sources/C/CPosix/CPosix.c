@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -154,3 +155,10 @@ struct columba_spawn_result columba_spawn(const struct columba_spawn_request *re
         if (descriptors[index] >= 0) close(descriptors[index]);
     return result;
 }
+
+int64_t columba_filesystem_magic(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (int64_t)(uint32_t)status.f_type : -1;
+}
+
+int columba_allocate(int descriptor, uint64_t bytes) { return fallocate(descriptor, 0, 0, (off_t)bytes); }

@@ -1,8 +1,8 @@
 // The relay's figures at one moment, as JSON for programs and as a sentence for people (contract §2, `/v1/status`).
 //
 // They add up:   received = stored + duplicates + conflicts          (reports answered 202 in this life)
-//                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts,
-//                states)
+//                records + carried_over = archived + waiting + lost + dropped
+//                                                   (everything in the buffer: reports, alerts, states)
 
 import JSON
 package import Models
@@ -22,6 +22,7 @@ package struct RelayFigures: Sendable, Equatable {
     package var hoursLeft: Double?
     package var segments = 0
     package var level = BufferLevel.normal
+    package var buffer = BufferFigures()
 
     /// Nil: stand-alone.
     package var uplink: UplinkStatus?
@@ -46,7 +47,7 @@ package struct RelayFigures: Sendable, Equatable {
     }
 
     /// Records that central archived in this life of the relay.
-    package var archived: Int { writer.records + carriedOver - waiting }
+    package var archived: Int { writer.records + carriedOver - waiting - buffer.lost - buffer.dropped }
 
     package var uplinkState: String {
         guard let uplink else { return "standalone" }
@@ -73,6 +74,7 @@ extension RelayFigures {
         } else {
             parts.append("stand-alone")
         }
+        if buffer.lost > 0 { parts.append("\(Self.grouped(buffer.lost)) lost to damage") }
         if level != .normal { parts.append("buffer: \(level.rawValue)") }
         return parts.joined(separator: ", ")
     }
@@ -132,6 +134,7 @@ extension RelayFigures {
             $0.member("hours_left", hoursLeft)
             $0.member("segments", segments)
             $0.member("level", level.rawValue)
+            buffer.appendJSON(to: &$0)
         }
     }
 
@@ -161,6 +164,8 @@ extension RelayFigures {
             $0.member("records", writer.records)
             $0.member("archived", archived)
             $0.member("waiting", waiting)
+            $0.member("lost", buffer.lost)
+            $0.member("dropped", buffer.dropped)
             $0.member("alerts_raised", alertsRaised)
             $0.member("alerts_open", alertsOpen)
             $0.member("followers", followers)

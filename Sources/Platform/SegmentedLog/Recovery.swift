@@ -201,12 +201,12 @@ struct Recovery {
     // MARK: - Damage
 
     private func salvage(_ name: SegmentName, _ reason: String, _ expected: ExpectedContent) -> SegmentFacts? {
-        if configuration.readOnly {
-            report(.damaged, name, reason)
-            return nil
-        }
+        let salvage = Salvage(name, in: directory, pageBytes: configuration.pageBytes)
         do {
-            let salvage = Salvage(name, in: directory, pageBytes: configuration.pageBytes)
+            if configuration.readOnly {
+                incidents(try salvage.examine(expected).incident(reason, .damaged))
+                return nil
+            }
             let outcome = try salvage.run(expected)
             try salvage.replaceOriginal()
             incidents(outcome.incident(reason))

@@ -23,9 +23,12 @@ struct Salvage {
         var lossIsExact: Bool
         var path: String
 
-        func incident(_ reason: String) -> LogIncident {
+        /// Entries that can be read.
+        var readable: Int
+
+        func incident(_ reason: String, _ kind: LogIncident.Kind = .salvaged) -> LogIncident {
             LogIncident(
-                kind: .salvaged, path: path, detail: reason, salvagedEntries: facts?.entries ?? 0, lostPositions: lost,
+                kind: kind, path: path, detail: reason, salvagedEntries: readable, lostPositions: lost,
                 lossIsExact: lossIsExact)
         }
     }
@@ -42,9 +45,21 @@ struct Salvage {
 
     /// Writes the copy. The original stays where it is until `replaceOriginal`.
     func run(_ expected: ExpectedContent) throws -> Outcome {
+        var (outcome, positions, pages) = try look(expected)
+        outcome.facts = try write(positions, pages)
+        return outcome
+    }
+
+    /// What `run` would keep and lose; changes nothing.
+    func examine(_ expected: ExpectedContent) throws -> Outcome { try look(expected).outcome }
+
+    private func look(
+        _ expected: ExpectedContent
+    ) throws -> (outcome: Outcome, positions: [Int64], pages: PageReader) {
         let path = name.path(in: directory)
-        let pages = PageReader(
-            database: try Self.contents(path), wal: try Self.contents(path + "-wal"), assumedPageBytes: pageBytes)
+        // The WAL first: beside a running owner that checkpoints, what leaves it meanwhile is in the database already.
+        let wal = try Self.contents(path + "-wal")
+        let pages = PageReader(database: try Self.contents(path), wal: wal, assumedPageBytes: pageBytes)
         var possible = expected.possible
         if let first = expected.first { possible = max(first, possible.lowerBound)...possible.upperBound }
         if let last = expected.last, last >= possible.lowerBound {
@@ -55,10 +70,10 @@ struct Salvage {
         let last = expected.last ?? positions.last
         var missing: [ClosedRange<Int64>] = []
         if let first, let last, first <= last { missing = Self.gaps(positions, in: first...last) }
-        let facts = try write(positions, pages)
-        return Outcome(
-            facts: facts, lost: missing.flatMap { Self.subtract(expected.holes, from: $0) },
-            lossIsExact: expected.first != nil && expected.last != nil, path: path)
+        let outcome = Outcome(
+            facts: nil, lost: missing.flatMap { Self.subtract(expected.holes, from: $0) },
+            lossIsExact: expected.first != nil && expected.last != nil, path: path, readable: positions.count)
+        return (outcome, positions, pages)
     }
 
     /// Puts the copy, if there is one, in the original's place.
