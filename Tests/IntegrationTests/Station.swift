@@ -24,17 +24,31 @@ final class Server {
     var address: String { "http://127.0.0.1:\(port)" }
     var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }
 
-    /// Starts the program and waits until it says that it is ready.
-    func start() throws {
+    /// Starts the program and waits until it says that it is ready, or until another address answers 200.
+    func start(waitingFor path: String = "/readyz") throws {
         var configuration = ChildProcess.Configuration(executable: try Programs.path(name), arguments: arguments)
         configuration.standardError = .file(logPath)
         process = try ChildProcess(configuration)
         try #require(
-            eventually(within: 30) { self.isReady }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
+            eventually(within: 30) { self.answers(path) }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
     }
 
-    var isReady: Bool {
-        (try? HTTPClient().perform(HTTPClientRequest(url: address + "/readyz", timeoutSeconds: 2)))?.status == 200
+    var isReady: Bool { answers("/readyz") }
+
+    private func answers(_ path: String) -> Bool {
+        (try? HTTPClient().perform(HTTPClientRequest(url: address + path, timeoutSeconds: 2)))?.status == 200
+    }
+
+    /// Starts the program without waiting for anything, for one that is expected to end by itself or to be killed.
+    func launch() throws {
+        var configuration = ChildProcess.Configuration(executable: try Programs.path(name), arguments: arguments)
+        configuration.standardError = .file(logPath)
+        process = try ChildProcess(configuration)
+    }
+
+    /// The exit status of a program that ends by itself.
+    func waitForEnd(withinSeconds seconds: Double) throws -> System.ExitStatus? {
+        try process?.wait(timeoutSeconds: seconds)
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.

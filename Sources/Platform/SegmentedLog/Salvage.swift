@@ -13,6 +13,15 @@ struct ExpectedContent {
     /// Entries outside belong to the neighbours: for example those of a failed append, whose positions were given
     /// again.
     var possible: ClosedRange<Int64> = 1...Int64.max - 1
+    /// Where the neighbours end and begin, if they are known: entries that reach them leave nothing in doubt.
+    var before: Int64?
+    var behind: Int64?
+
+    func isExact(_ positions: [Int64]) -> Bool {
+        let knowsFirst = first != nil || positions.first == 1 || (before != nil && positions.first == (before ?? 0) + 1)
+        let knowsLast = last != nil || (behind != nil && positions.last == (behind ?? 0) - 1)
+        return knowsFirst && knowsLast
+    }
 }
 
 struct Salvage {
@@ -72,7 +81,7 @@ struct Salvage {
         if let first, let last, first <= last { missing = Self.gaps(positions, in: first...last) }
         let outcome = Outcome(
             facts: nil, lost: missing.flatMap { Self.subtract(expected.holes, from: $0) },
-            lossIsExact: expected.first != nil && expected.last != nil, path: path, readable: positions.count)
+            lossIsExact: expected.isExact(positions), path: path, readable: positions.count)
         return (outcome, positions, pages)
     }
 

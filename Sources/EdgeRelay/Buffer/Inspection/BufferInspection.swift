@@ -64,6 +64,7 @@ package struct BufferInspection: Sendable {
     ) throws -> Epoch? {
         for look in 1... {
             var epoch = start
+            epoch.incidents = []
             let incidents = Mutex<[LogIncident]>([])
             do {
                 let log = try SegmentedLog(
