@@ -1,4 +1,5 @@
-// Central's archive rate: ready-made batches, as a relay would send them, and the time until all are in a committed version.
+// Central's archive rate: ready-made batches, as a relay would send them, and the time until all are in a committed
+// version.
 
 import Compression
 import Crypto
@@ -100,7 +101,8 @@ struct ArchiveLoad {
             let answer = try client.perform(request)
             if answer.status == 200 { return }
             guard answer.status == 503 else {
-                throw Options.Problem.usage("central answered \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
+                let body = String(decoding: answer.body, as: UTF8.self)
+                throw Options.Problem.usage("central answered \(answer.status): \(body)")
             }
             _ = poll(nil, 0, 50)
         }
