@@ -127,7 +127,8 @@ struct BufferKeepingTests {
     @Test("the buffer's settings fit each other, and each mistake is named")
     func settings() throws {
         func read(_ buffer: String, central: String = "[]") throws -> RelayConfiguration.Buffer {
-            let text = #"{relay_id: "r", listen: "127.0.0.1:1", data_dir: "d", central: \#(central), buffer: \#(buffer)}"#
+            let text =
+                #"{relay_id: "r", listen: "127.0.0.1:1", data_dir: "d", central: \#(central), buffer: \#(buffer)}"#
             return try RelayConfiguration.parse(
                 try ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/x"
             ).buffer

@@ -11,7 +11,8 @@ struct BufferCommandTests {
         status: System.ExitStatus, output: String, errors: String
     ) {
         try Programs.run(
-            "columba-relay", ["buffer", arguments[0], "--config", "\(station.folder)/relay-0.json5"] + arguments.dropFirst(),
+            "columba-relay",
+            ["buffer", arguments[0], "--config", "\(station.folder)/relay-0.json5"] + arguments.dropFirst(),
             folder: station.folder)
     }
 

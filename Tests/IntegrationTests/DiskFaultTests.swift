@@ -23,7 +23,9 @@ struct DiskFaultTests {
         try station.relay.start()
         #expect(try station.post("d", from: 1, count: 50).count == 50)
         let process = try #require(station.relay.processID)
-        guard let fault = try SystemCallFault(process, inject: ["fdatasync:error=EIO", "fsync:error=EIO"], folder: station.folder)
+        guard
+            let fault = try SystemCallFault(
+                process, inject: ["fdatasync:error=EIO", "fsync:error=EIO"], folder: station.folder)
         else { return }
         let answer = try? Requests.post(station.relay, Requests.report(drone: "d", seq: 51))
         #expect(answer?.status != 202, "nothing is acknowledged after a failed flush")
@@ -51,7 +53,9 @@ struct DiskFaultTests {
         #expect(refused.status == 503 && refused.header("retry-after") != nil)
         #expect(alerts(station) == before + 1, "an alert needs no disk (I6)")
         #expect(!station.relay.isReady)
-        for seq in 7...10 { #expect(try Requests.post(station.relay, Requests.report(drone: "d", seq: seq)).status == 503) }
+        for seq in 7...10 {
+            #expect(try Requests.post(station.relay, Requests.report(drone: "d", seq: seq)).status == 503)
+        }
         #expect(station.relay.isRunning)
         fault.end()
         #expect(

@@ -30,7 +30,8 @@ final class SmallDisk {
         case .ext4:
             let image = path + ".image"
             self.image = image
-            let made = Self.command("/usr/bin/truncate", ["-s", "\(megabytes)M", image])
+            let made =
+                Self.command("/usr/bin/truncate", ["-s", "\(megabytes)M", image])
                 // No blocks reserved for root: full means full.
                 && Self.command("/usr/sbin/mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "0", image])
                 && Self.command("/usr/bin/mount", ["-o", "loop", image, path])
@@ -59,7 +60,8 @@ final class SmallDisk {
         for size in [1 << 20, 1 << 16, 4_096, 512] {
             let bytes = [UInt8](repeating: 1, count: size)
             var number = 0
-            while (try? FileSystem.writeDurably("\(path)/filler\(size).\(UInt32.random(in: 0 ... .max))", bytes)) != nil {
+            while (try? FileSystem.writeDurably("\(path)/filler\(size).\(UInt32.random(in: 0 ... .max))", bytes)) != nil
+            {
                 number += 1
                 if number > 1_000 { return }
             }
@@ -123,7 +125,9 @@ extension Station {
 
     func metric(_ name: String) throws -> Double? {
         let answer = try HTTPClient().perform(HTTPClientRequest(url: relay.address + "/metrics"))
-        let line = String(decoding: answer.body, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        let line = String(decoding: answer.body, as: UTF8.self).split(separator: "\n").first {
+            $0.hasPrefix(name + " ")
+        }
         return line.flatMap { Double($0.dropFirst(name.count + 1)) }
     }
 

@@ -36,7 +36,8 @@ final class Server {
         configuration.standardError = .file(logPath)
         process = try ChildProcess(configuration)
         try #require(
-            eventually(within: 30) { self.answers(path) }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
+            eventually(within: 30) { self.answers(path) },
+            "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
     }
 
     var isReady: Bool { answers("/readyz") }

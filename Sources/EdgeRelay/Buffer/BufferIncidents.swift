@@ -1,4 +1,5 @@
-// What went wrong with stored records, for the operator: in the log, in `/v1/status` and as metrics, with exact numbers.
+// What went wrong with stored records, for the operator: in the log, in `/v1/status` and as metrics, with exact
+// numbers.
 
 package import Models
 package import SegmentedLog

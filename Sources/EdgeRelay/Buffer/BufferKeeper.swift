@@ -76,7 +76,9 @@ package final class BufferKeeper: Sendable {
                     "disk_full_reserve_given_up",
                     ["bytes": .int(reserve.bytes), "hint": "another program fills the disk: free some space"])
             }
-        } else if !reserve.isHeld, gauge.level < .alertsOnly, let free = try? FileSystem.freeBytes(at: store.current.directory) {
+        } else if !reserve.isHeld, gauge.level < .alertsOnly,
+            let free = try? FileSystem.freeBytes(at: store.current.directory)
+        {
             reserve.keep(freeBytes: free)
             if reserve.isHeld { log.info("disk_reserve_held", ["bytes": .int(reserve.bytes)]) }
         }

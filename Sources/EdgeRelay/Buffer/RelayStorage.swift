@@ -32,7 +32,8 @@ struct RelayStorage: Sendable {
     }
 
     /// F45: an acknowledgement is worth what the file system's fsync is.
-    private static func checkDurability(_ configuration: RelayConfiguration, _ log: Log) throws -> FileSystem.Durability {
+    private static func checkDurability(_ configuration: RelayConfiguration, _ log: Log) throws -> FileSystem.Durability
+    {
         let directory = configuration.dataDirectory
         let durability = try FileSystem.durability(at: directory)
         // SQLite maps its index of a write-ahead log and touches one byte in 4,096 to be sure of its space (its

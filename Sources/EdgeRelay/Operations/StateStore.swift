@@ -73,7 +73,10 @@ package final class StateStore {
             if let alone = try? StateStore(path: path, isAlone: true) { return alone }
             log.error(
                 "state_in_memory",
-                ["error": .string("\(error)"), "hint": "states of alerts are not kept over a restart until it is solved"])
+                [
+                    "error": .string("\(error)"),
+                    "hint": "states of alerts are not kept over a restart until it is solved",
+                ])
             return try StateStore(path: inMemory)
         }
     }

@@ -105,7 +105,9 @@ struct Housekeeping: Sendable {
 
     /// A checkpoint needs the segment's size once more for a moment: not from a disk that is almost full.
     private func requireRoomForCheckpoint(_ name: SegmentName) throws {
-        guard configuration.checkpointLeavesBytes > 0, let free = try? FileSystem.freeBytes(at: directory) else { return }
+        guard configuration.checkpointLeavesBytes > 0, let free = try? FileSystem.freeBytes(at: directory) else {
+            return
+        }
         guard free < SegmentFile.bytes(name, in: directory) + configuration.checkpointLeavesBytes else { return }
         throw SegmentedLogError(code: .diskFull, detail: "it waits for more free space")
     }

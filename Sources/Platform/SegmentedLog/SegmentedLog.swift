@@ -62,7 +62,9 @@ package final class SegmentedLog: Sendable {
         self.incidents = incidents
         let recovered = try Recovery(directory, configuration, incidents).run()
         // Only a log that grows keeps a reserve: many small logs of earlier lives would hold as many of them.
-        if !configuration.appends, !configuration.readOnly { try? FileSystem.remove(SegmentFile.reserve(in: directory)) }
+        if !configuration.appends, !configuration.readOnly {
+            try? FileSystem.remove(SegmentFile.reserve(in: directory))
+        }
         state = Monitor(LogState(recovered))
         readers = ReaderPool(directory: directory, capacity: configuration.idleReaders)
         writer = WriterThreadState()
