@@ -52,7 +52,8 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
-        shim("CHTTPServer", ["CMicrohttpd"]),
+        system("CGnuTLS", "gnutls", "libgnutls28-dev"),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
         shim("CHTTPClient", ["CCurl"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
@@ -62,6 +63,7 @@ let package = Package(
         platform("SQLite", ["CSQLite"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
+        platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
