@@ -77,18 +77,22 @@ let package = Package(
 
         // What Columba is
         module("Models"),
+        // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
+        module(
+            "Identity",
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
         module("SyncProtocol", ["Models"]),
         module(
             "EdgeRelay",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
-                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
@@ -96,7 +100,9 @@ let package = Package(
         program("columba-relay", ["EdgeRelay", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
-        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        module(
+            "ColumbaCommands",
+            ["Simulation", "Models", "Crypto", "System", "Certificates", "HTTPClient", "Identity"]),
         program("columba", ["ColumbaCommands"]),
         program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
 
@@ -119,7 +125,11 @@ let package = Package(
         tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests(
             "IntegrationTests",
-            ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+            [
+                "HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System",
+                "Certificates",
+            ]),
+        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

@@ -24,7 +24,9 @@ package final class CentralService: Sendable {
     private let lock: DirectoryLock
     private let stream: EmbeddedStream
     private let loop: ArchiveLoop
+    private let identity: CentralIdentity
     private let servers: [HTTPServer]
+    private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
 
@@ -63,6 +65,8 @@ package final class CentralService: Sendable {
         }
 
         // 3. Intake, archive, query.
+        let certificates = try CentralIdentity(configuration.security, time: time, log: log)
+        identity = certificates
         let quarantine = try Quarantine(path: "\(data)/quarantine.db")
         let intake = BatchIntake(
             stream: stream, fleet: fleet, quarantine: quarantine, time: time,
@@ -86,12 +90,14 @@ package final class CentralService: Sendable {
                 figures.runningQueries = queries.runningQueries
                 return figures
             },
-            readiness: { loop.snapshot.lastError == nil })
+            readiness: { loop.snapshot.lastError == nil },
+            moreMetrics: { certificates.metrics() })
 
         // 4. Threads, then the door.
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        servers = try Self.serve(configuration, intake, console)
+        servers = try Self.serve(configuration, intake, console, certificates)
+        enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
             [
@@ -112,15 +118,16 @@ package final class CentralService: Sendable {
     package var analystPort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
+        _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
-            try HTTPServer(
+            try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                handler: CentralRoutes(
-                    intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts))
+                CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts),
+                always: batches)
         }
         guard let analysts = configuration.analystListen else {
             return [try server(configuration.listen, batches: true, analysts: true)]
@@ -133,6 +140,7 @@ package final class CentralService: Sendable {
 
     /// Stops taking batches and answers what was taken. What is not archived yet stays in the stream.
     package func stop() {
+        enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
         stream.close()
         streamThread.join()
@@ -140,6 +148,7 @@ package final class CentralService: Sendable {
         loop.stop()
         archiveThread.join()
         stream.closeLog()
+        identity.stop()
         log.info("central_stopped")
     }
 }

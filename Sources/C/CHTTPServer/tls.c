@@ -16,6 +16,8 @@
 #include "tls.h"
 
 #include <gnutls/x509.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +123,16 @@ int chs_tls_unused_certificate_callback(
 static void report(chs_peer *peer, const char *reason) {
     if (peer->reported) return;
     peer->reported = true;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char address[64] = "";
+    if (info != NULL && info->client_addr != NULL) {
+        socklen_t length = info->client_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                                   : sizeof(struct sockaddr_in6);
+        getnameinfo(info->client_addr, length, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+    }
     const chs_configuration *configuration = &peer->server->configuration;
-    configuration->handshake_refused(configuration->context, reason);
+    configuration->handshake_refused(configuration->context, reason, address);
 }
 
 chs_peer *chs_peer_begin(chs_server *server, struct MHD_Connection *connection) {

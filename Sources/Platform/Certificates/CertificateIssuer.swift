@@ -34,7 +34,8 @@ package struct CertificateProfile: Sendable, Equatable {
     ) {
         self.kind = kind
         self.identity = identity
-        self.commonName = commonName ?? identity?.name ?? "Columba"
+        // X.520 allows 64 characters; the name is for people only.
+        self.commonName = String((commonName ?? identity?.name ?? "Columba").prefix(64))
         self.notBefore = notBefore
         self.notAfter = notAfter
     }

@@ -143,6 +143,9 @@ package final class HTTPServer: Sendable {
         stopped.withLock { if !$0 { chs_server_set_tls(server, native) } }
     }
 
+    /// Its clients are anonymous (enrolment).
+    package var asksNoClientCertificate: Bool { core.tls?.credentials.clientAuthorities == nil }
+
     /// Asks `HTTPServerTLS.admit` again about every open connection and closes those it refuses.
     package func recheckPeers() {
         stopped.withLock { if !$0 { chs_server_recheck_peers(server) } }

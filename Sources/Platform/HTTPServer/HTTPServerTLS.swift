@@ -50,12 +50,13 @@ package struct HTTPServerTLS: Sendable {
     /// Whether the holder of a certificate that a trusted authority signed may come in. Asked in the handshake, and
     /// again about open connections by `recheckPeers`. Any thread; must not wait.
     package var admit: @Sendable (PeerCertificate) -> Bool
-    /// Why a handshake failed (`certificate_expired`, `unknown_authority`, `not_admitted`, `handshake_failed`, …).
-    package var onRefused: @Sendable (String) -> Void
+    /// Why a handshake failed (`certificate_expired`, `unknown_authority`, `not_admitted`, `handshake_failed`, …), and
+    /// the client's numeric address.
+    package var onRefused: @Sendable (_ reason: String, _ address: String) -> Void
 
     package init(
         credentials: HTTPServerCredentials, admit: @escaping @Sendable (PeerCertificate) -> Bool,
-        onRefused: @escaping @Sendable (String) -> Void = { _ in }
+        onRefused: @escaping @Sendable (String, String) -> Void = { _, _ in }
     ) {
         self.credentials = credentials
         self.admit = admit
@@ -111,7 +112,9 @@ func admitPeer(_ context: UnsafeMutableRawPointer?, _ certificate: UnsafePointer
     return tls.admit(PeerCertificate(certificate))
 }
 
-func handshakeRefused(_ context: UnsafeMutableRawPointer?, _ reason: UnsafePointer<CChar>?) {
-    guard let reason else { return }
-    core(context).tls?.onRefused(String(cString: reason))
+func handshakeRefused(
+    _ context: UnsafeMutableRawPointer?, _ reason: UnsafePointer<CChar>?, _ address: UnsafePointer<CChar>?
+) {
+    guard let reason, let address else { return }
+    core(context).tls?.onRefused(String(cString: reason), String(cString: address))
 }

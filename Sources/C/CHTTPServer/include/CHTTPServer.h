@@ -35,7 +35,7 @@ typedef struct chs_configuration {
     // With TLS only; on any thread. Whether the holder of this certificate may come in (and stay).
     bool (*admit_peer)(void *context, const chs_peer_certificate *certificate);
     // On a server thread, once for each connection whose handshake did not succeed.
-    void (*handshake_refused)(void *context, const char *reason);
+    void (*handshake_refused)(void *context, const char *reason, const char *address);
     unsigned handshake_timeout_seconds;
     chs_tls *tls;  // NULL: plain HTTP. The server keeps its own reference
     void *context;
