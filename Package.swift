@@ -54,7 +54,7 @@ let package = Package(
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
         shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
-        shim("CHTTPClient", ["CCurl"]),
+        shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
@@ -104,7 +104,10 @@ let package = Package(
             "ColumbaCommands",
             ["Simulation", "Models", "Crypto", "System", "Certificates", "HTTPClient", "Identity"]),
         program("columba", ["ColumbaCommands"]),
-        program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
+        program(
+            "columba-bench",
+            ["CHTTPClient", "System", "Simulation", "Models", "SyncProtocol", "Compression", "Crypto", "HTTPClient"],
+            path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
