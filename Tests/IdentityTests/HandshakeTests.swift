@@ -56,7 +56,9 @@ struct HandshakeTests {
         let intermediate = try authority.intermediate("columba://relay/north-3")
         let chain = intermediate.pem
         #expect(try answer(intermediate.pair("columba://drone/d-1") + chain) == "columba://drone/d-1")
-        for uri in ["columba://relay/south", "columba://operator/ada", "columba://analyst/eve", "columba://relay/north-3"] {
+        for uri in [
+            "columba://relay/south", "columba://operator/ada", "columba://analyst/eve", "columba://relay/north-3",
+        ] {
             #expect(try answer(intermediate.pair(uri) + chain) == nil, "\(uri)")
         }
         #expect(server.reasons.contains("wrong_issuer"))
@@ -74,7 +76,9 @@ struct HandshakeTests {
 
     @Test("a certificate that is for servers only is no client's")
     func purpose() throws {
-        guard let pair = try forged("subjectAltName=URI:columba://drone/d-1\nextendedKeyUsage=serverAuth") else { return }
+        guard let pair = try forged("subjectAltName=URI:columba://drone/d-1\nextendedKeyUsage=serverAuth") else {
+            return
+        }
         #expect(try answer(pair) == nil)
         #expect(server.reasons.contains("not_a_client_certificate"))
     }

@@ -5,6 +5,7 @@ import Glibc
 import HTTPClient
 import HTTPServer
 import Identity
+import Log
 import Synchronization
 import System
 
@@ -147,7 +148,8 @@ func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
 /// The distribution's `openssl` and `curl`, for certificates and handshakes that our own code refuses to make.
 enum Command {
     /// Nil where the program is not installed.
-    static func run(_ name: String, _ arguments: [String], in folder: Folder) throws -> (isSuccess: Bool, text: String)? {
+    static func run(_ name: String, _ arguments: [String], in folder: Folder) throws -> (isSuccess: Bool, text: String)?
+    {
         guard let path = ["/usr/bin/\(name)", "/usr/local/bin/\(name)"].first(where: FileSystem.isExecutable) else {
             return nil
         }
@@ -166,4 +168,9 @@ enum Command {
         try FileSystem.remove(output + ".errors")
         return (status.isSuccess, text + errors)
     }
+}
+
+extension LogCapture {
+    /// How often an event was logged.
+    func count(_ event: String) -> Int { lines.count { $0.contains(" \(event) ") } }
 }

@@ -2,7 +2,8 @@
 //
 //   listen            relays. With `tls`: TLS with client certificates; renewal and the deny-list are here as well
 //   analyst_listen    plain on loopback, else TLS with client certificates of analysts
-//   enroll_listen     TLS without client certificates: POST /v1/enroll and nothing else. Without `tls` it is on `listen`
+//   enroll_listen     TLS without client certificates: POST /v1/enroll and nothing else. Without `tls` it is on
+//   `listen`
 
 package import Configuration
 import Certificates

@@ -1,6 +1,7 @@
 // Central's own small certificate authority, a folder:
 //
-//   ca.pem          the authority's certificate (and its predecessors', as long as they are trusted): give it to everyone
+//   ca.pem          the authority's certificate (and its predecessors', as long as they are trusted): give it to
+//   everyone
 //   ca-key.pem      its key with its certificate, mode 0600: whoever has it can make identities
 //   tokens/<hash>   one-time tokens that wait, named by their SHA-256; `used/` holds the used ones
 //   issued/<serial>.pem   every certificate that was signed here
