@@ -44,15 +44,7 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let lakeDirectory = try Self.directory(configuration.lake)
-        let vaultDirectory = try Self.directory(configuration.vault)
-        let lake = try LocalObjectStore(directory: lakeDirectory)
-        var settings = ArchiverConfiguration(
-            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
-            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
-            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
-        settings.partitions = configuration.archive.partitions
-        let archiver = try Archiver(settings, time: time)
+        let (lake, archiver) = try Self.archive(configuration, duckDB, time: time)
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
@@ -106,6 +98,20 @@ package final class CentralService: Sendable {
             ])
     }
 
+    private static func archive(
+        _ configuration: CentralConfiguration, _ duckDB: DuckDBExecutable, time: any TimeSource
+    ) throws -> (LocalObjectStore, Archiver) {
+        let lakeDirectory = try directory(configuration.lake)
+        let vaultDirectory = try directory(configuration.vault)
+        let lake = try LocalObjectStore(directory: lakeDirectory)
+        var settings = ArchiverConfiguration(
+            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
+            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
+            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
+        settings.partitions = configuration.archive.partitions
+        return (lake, try Archiver(settings, time: time))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -137,6 +143,9 @@ package final class CentralService: Sendable {
             try server(analysts, batches: false, analysts: true),
         ]
     }
+
+    /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
+    package func reloadCertificates() { identity.keeper?.look() }
 
     /// Stops taking batches and answers what was taken. What is not archived yet stays in the stream.
     package func stop() {

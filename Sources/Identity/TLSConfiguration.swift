@@ -86,6 +86,16 @@ package struct TLSConfiguration: Sendable, Equatable {
         return LoadedTLS(credentials: credentials, certificate: own)
     }
 
+    /// `load`, and the deny-list.
+    package func check() throws -> LoadedTLS {
+        let loaded = try load()
+        if let denyListPath {
+            let text = String(decoding: try FileSystem.read(denyListPath), as: UTF8.self)
+            try Self.named(denyListPath) { _ = try DenyList(text: text) }
+        }
+        return loaded
+    }
+
     private static func named<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()

@@ -33,7 +33,10 @@ struct Program {
         Signals.blockTermination()
         do {
             let configuration = try CentralConfiguration.load(path: arguments[2], environment: Environment.variables)
-            if arguments[0] == "check" { return StandardStreams.output("ok: lake \(configuration.lake)\n") }
+            if arguments[0] == "check" {
+                try configuration.checkCertificates()
+                return StandardStreams.output("ok: lake \(configuration.lake)\n")
+            }
             try run(configuration)
         } catch {
             fail("columba-central: \(error)\n", code: 1)
@@ -49,7 +52,8 @@ struct Program {
             exit(1)
         }
         while Signals.wait() == .hangup {
-            log.warning("reload_not_available", ["hint": "restart to load new settings"])
+            service.reloadCertificates()
+            log.warning("reloaded_certificates_only", ["hint": "restart to load new settings"])
         }
         service.stop()
     }

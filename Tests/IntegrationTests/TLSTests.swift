@@ -217,12 +217,12 @@ struct TLSTests {
             ])
         fly.standardError = .file("\(station.folder)/fly.log")
         let client = try ChildProcess(fly)
+        func flyLog() -> String { (try? String(contentsOfFile: "\(station.folder)/fly.log", encoding: .utf8)) ?? "" }
         for victim in [station.relay, station.central, station.relay] {
             let before = Ledger.lineCount(ledgerPath)
             #expect(
                 eventually(within: 60) { Ledger.lineCount(ledgerPath) > before + 40 || !client.isRunning },
-                "no report was acknowledged: \((try? String(contentsOfFile: "\(station.folder)/fly.log", encoding: .utf8)) ?? "")"
-            )
+                "no report was acknowledged: \(flyLog())")
             try victim.kill()
             try victim.start()
         }

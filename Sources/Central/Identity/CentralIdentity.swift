@@ -56,6 +56,11 @@ extension CentralConfiguration {
     }
 }
 
+extension CentralConfiguration {
+    /// Reads what `tls` names: are the files there, whole, and do they belong together?
+    package func checkCertificates() throws { _ = try security.tls?.check() }
+}
+
 final class CentralIdentity: Sendable {
     let keeper: TLSKeeper?
     private let enrolment: EnrolmentService?

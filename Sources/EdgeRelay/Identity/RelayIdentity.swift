@@ -32,6 +32,20 @@ extension RelayConfiguration {
         }
     }
 
+    /// Reads what `tls` names, before a start or a reload: are the files there, whole, and this relay's?
+    package func checkCertificates() throws {
+        guard let loaded = try tls?.check() else { return }
+        try checkOwner(loaded.certificate)
+    }
+
+    fileprivate func checkOwner(_ certificate: Certificate) throws(ConfigurationError) {
+        // A certificate of another authority may have no identity of ours: then central decides.
+        guard let identity = certificate.identity else { return }
+        guard identity.role == .relay, identity.name == relayID else {
+            throw ConfigurationError(key: "tls.cert", problem: "is \(identity.uri), not columba://relay/\(relayID)")
+        }
+    }
+
     /// What the forwarder shows central, and whom it trusts.
     var centralTLS: HTTPClientTLS? {
         tls.map {
@@ -55,12 +69,7 @@ final class RelayIdentity: Sendable {
         let log = log.component("identity")
         let keeper = try TLSKeeper(
             tls, fetchedListPath: "\(configuration.dataDirectory)/deny-list.txt", time: time, log: log)
-        if let identity = keeper.certificate.identity,
-            identity.role != .relay || identity.name != configuration.relayID
-        {
-            throw ConfigurationError(
-                key: "tls.cert", problem: "is \(identity.uri), not columba://relay/\(configuration.relayID)")
-        }
+        try configuration.checkOwner(keeper.certificate)
         self.keeper = keeper
         renewal = DroneRenewal(tls, relayID: configuration.relayID, time: time, log: log)
         let upkeep = RelayCertificateUpkeep(configuration, keeper, time: time, log: log)
