@@ -53,7 +53,7 @@ let package = Package(
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         shim("CHTTPServer", ["CMicrohttpd"]),
-        shim("CHTTPClient", ["CCurl"]),
+        shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
@@ -96,7 +96,10 @@ let package = Package(
         // The columba program's commands are a library, so that tests can reach them.
         module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
         program("columba", ["ColumbaCommands"]),
-        program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
+        program(
+            "columba-bench",
+            ["CHTTPClient", "System", "Simulation", "Models", "SyncProtocol", "Compression", "Crypto", "HTTPClient"],
+            path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),

@@ -15,6 +15,7 @@ final class Server {
     /// Added to this process's own.
     var environment: [String: String] = [:]
     private var process: ChildProcess?
+    private var isTraced = false
 
     init(_ name: String, configuration: String, port: UInt16, folder: String) {
         self.name = name
@@ -26,9 +27,13 @@ final class Server {
     var address: String { "http://127.0.0.1:\(port)" }
     var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }
 
-    /// Starts the program and waits until it says that it is ready.
-    func start() throws {
-        var configuration = ChildProcess.Configuration(executable: try Programs.path(name), arguments: arguments)
+    /// Starts the program, by itself or `under` another (a tracer with its options), and waits until it is ready.
+    func start(under tracer: [String] = []) throws {
+        let command = tracer + [try Programs.path(name)] + arguments
+        var configuration = ChildProcess.Configuration(executable: command[0], arguments: Array(command.dropFirst()))
+        // A tracer that is killed must not leave the program behind: both are in one group.
+        configuration.ownProcessGroup = !tracer.isEmpty
+        isTraced = !tracer.isEmpty
         configuration.standardError = .file(logPath)
         configuration.environment = Environment.variables.merging(environment) { $1 }
         process = try ChildProcess(configuration)
@@ -42,6 +47,7 @@ final class Server {
 
     /// SIGKILL: no handler runs, nothing is flushed.
     func kill() throws {
+        if isTraced, let group = process?.processID { Glibc.kill(-group, SIGKILL) }
         process?.kill(SIGKILL)
         _ = try process?.wait(timeoutSeconds: 10)
         process = nil
@@ -73,7 +79,8 @@ final class Station {
         let centralPath = "\(folder)/central.json5"
         try Self.write(
             """
-            {listen: "127.0.0.1:\(ports[0])", data_dir: "central", archive: {max_wait_s: \(maxWaitSeconds)}, \(centralExtra)}
+            {listen: "127.0.0.1:\(ports[0])", data_dir: "central", archive: {max_wait_s: \(maxWaitSeconds)},
+             \(centralExtra)}
             """, centralPath)
         try Self.write(Self.rules, "\(folder)/rules.json5")
         central = Server("columba-central", configuration: centralPath, port: ports[0], folder: folder)
@@ -83,7 +90,8 @@ final class Station {
             try Self.write(
                 """
                 {relay_id: "north-\(index)", position: {lat: 48.85, lon: 2.35}, listen: "127.0.0.1:\(ports[index + 1])",
-                 data_dir: "relay-\(index)", rules: "rules.json5", central: ["http://127.0.0.1:\(ports[0])"], \(relayExtra)}
+                 data_dir: "relay-\(index)", rules: "rules.json5", central: ["http://127.0.0.1:\(ports[0])"],
+                 \(relayExtra)}
                 """, path)
             relays.append(Server("columba-relay", configuration: path, port: ports[index + 1], folder: folder))
         }
