@@ -77,7 +77,8 @@ package final class EdgeRelayService: Sendable {
             unsequenced: recovered.unsequenced, level: { gauge.level })
         let endpoints = Endpoints()
         reloading = Reload(
-            configuration, time: time, log: log.component("reload"), steps: Self.reloadSteps(alerting, board, endpoints),
+            configuration, time: time, log: log.component("reload"),
+            steps: Self.reloadSteps(alerting, board, endpoints),
             load: reload)
         let pulse = Pulse(time: time)
         supervision = Supervision(

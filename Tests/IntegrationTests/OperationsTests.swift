@@ -55,7 +55,8 @@ final class OperationsTests {
 
         try write(Station.rules.replacing("version: 3", with: "version: 4").replacing("20", with: "40"), "rules.json5")
         relay.signal(SIGHUP)
-        #expect(eventually(within: 10) { (try? self.station.json(self.relay, "/v1/status")["rules_version"] as? Int) == 4 })
+        #expect(
+            eventually(within: 10) { (try? self.station.json(self.relay, "/v1/status")["rules_version"] as? Int) == 4 })
         #expect(try Requests.post(relay, Requests.report(seq: 2, extra: low)).status == 202)
         #expect((try station.json(relay, "/v1/alerts")["alerts"] as? [Any])?.count == 1)
         #expect(try section("configuration")["reload_error"] is NSNull)
@@ -180,6 +181,19 @@ final class RawSocket {
     }
 
     deinit { close(descriptor) }
+
+    /// Until the server closes; at most 2 s without a byte.
+    func receiveAll() -> String {
+        var patience = timeval(tv_sec: 2, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        shutdown(descriptor, Int32(SHUT_WR))
+        var (received, buffer): ([UInt8], [UInt8]) = ([], [UInt8](repeating: 0, count: 65_536))
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { return String(decoding: received, as: UTF8.self) }
+            received += buffer[..<count]
+        }
+    }
 
     func send(_ text: String) {
         let bytes = Array(text.utf8)

@@ -73,7 +73,11 @@ struct HTTPServerSlowClientTests {
         #expect(pieces.receive { $0.count(of: "HTTP/1.1 200") == 3 })
         try idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         #expect(idle.receive { $0.text.hasSuffix("aa") })
-        #expect(server.counts == { var none = HTTPConnectionCounts(); none.open = 2; return none }())
+        #expect(
+            server.counts
+                == {
+                    var none = HTTPConnectionCounts(); none.open = 2; return none
+                }())
     }
 
     @Test("a body below the floor, and one that takes too long, are cut; a steady one is not")

@@ -107,11 +107,11 @@ extension RelayOpenAPI {
             "/readyz", "operations", "The buffer can be written", type: "text/plain", schema: #"{"type": "string"}"#,
             more: ##"""
 
-                      "503": {
-                        "description": "The buffer cannot be written now",
-                        "content": {"text/plain": {"schema": {"type": "string"}}}
-                      },
-            """##),
+                          "503": {
+                            "description": "The buffer cannot be written now",
+                            "content": {"text/plain": {"schema": {"type": "string"}}}
+                          },
+                """##),
         get(
             "/openapi.json", "operations", "This document", type: "application/json", schema: #"{"type": "object"}"#),
     ].joined(separator: ",\n")

@@ -52,7 +52,8 @@ enum RelayOpenAPI {
         """
 
     /// A request without parameters or body that gives JSON.
-    static func get(_ path: String, _ tag: String, _ summary: String, schema: String, parameters: String = "") -> String {
+    static func get(_ path: String, _ tag: String, _ summary: String, schema: String, parameters: String = "") -> String
+    {
         get(
             path, tag, summary, type: "application/json", schema: ##"{"$ref":"#/components/schemas/\##(schema)"}"##,
             parameters: parameters)

@@ -46,7 +46,9 @@ package struct ConfigurationCheck: Sendable {
         let directory = configuration.dataDirectory
         // What is not there yet will be made below the nearest folder that is.
         var existing = directory
-        while !FileSystem.exists(existing), existing != "/", existing != "." { existing = FileSystem.parent(of: existing) }
+        while !FileSystem.exists(existing), existing != "/", existing != "." {
+            existing = FileSystem.parent(of: existing)
+        }
         guard FileSystem.isDirectory(existing) else {
             return findings.append(.error("data_dir", "\(existing) is not a directory"))
         }

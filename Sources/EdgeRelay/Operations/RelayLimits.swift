@@ -59,7 +59,8 @@ extension RelayConfiguration.Limits {
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
         guard limits.maxURIBytes < limits.maxHeaderBytes else {
             throw ConfigurationError(
-                key: section.keyPath("max_uri_bytes"), problem: "must be less than limits.max_header_bytes, it is in it")
+                key: section.keyPath("max_uri_bytes"), problem: "must be less than limits.max_header_bytes, it is in it"
+            )
         }
         try section.finish()
         return limits

@@ -10,8 +10,8 @@ import JSON
 
 /// One part's share of a reload.
 package struct ReloadStep: Sendable {
-    /// Reads and checks what the new configuration names; throws where it cannot be used. Returns what puts it in force,
-    /// which cannot fail any more.
+    /// Reads and checks what the new configuration names; throws where it cannot be used. Returns what puts it in
+    /// force, which cannot fail any more.
     package let prepare: @Sendable (RelayConfiguration) throws -> @Sendable () -> Void
 
     package init(_ prepare: @escaping @Sendable (RelayConfiguration) throws -> @Sendable () -> Void) {
