@@ -65,6 +65,7 @@ let package = Package(
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
+        platform("MQTTServer", ["System"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -79,8 +80,8 @@ let package = Package(
         module(
             "EdgeRelay",
             [
-                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "MQTTServer",
+                "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
             ]),
         module(
             "Central",
@@ -107,6 +108,7 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests("MQTTServerTests", ["MQTTServer", "System"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",

@@ -24,6 +24,7 @@ package final class EdgeRelayService: Sendable {
     private let writer: BufferWriter
     private let writerThread: WorkerThread
     private let servers: [HTTPServer]
+    private let mqtt: MQTTListener?
     private let maintenance: Maintenance
     private let threads: [WorkerThread]
 
@@ -65,12 +66,15 @@ package final class EdgeRelayService: Sendable {
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level })
+        mqtt = try MQTTListener(configuration.mqtt, ingest: ingest, time: time, log: log)
+        let mqtt = mqtt
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             carriedOver: recovered.carriedOver)
         let console = Console(
-            relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
+            relayID: relayID, time: time, board: board, book: book, writer: writer,
+            figures: { figures.now().with(mqtt) },
             readiness: { gauge.canStore })
         servers = try Self.serve(configuration, ingest, console)
 
@@ -146,10 +150,12 @@ package final class EdgeRelayService: Sendable {
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {
         for server in servers { server.stopAccepting() }
+        mqtt?.stopAccepting()
         writer.close()
         writerThread.join()
         alerting.book.finishAll()
         for server in servers { server.stop() }
+        mqtt?.stop()
         forwarder?.stop()
         maintenance.stop()
         for thread in threads { thread.join() }

@@ -1,5 +1,5 @@
-// The two promises on a disk whose flush takes long: no 202 before it is done (I1), the alert before that (I6). strace makes
-// the flush slow; kill -9 alone could not show a 202 that comes too early, for the page cache survives it.
+// The two promises on a disk whose flush takes long: no 202 before it is done (I1), the alert before that (I6). strace
+// makes the flush slow; kill -9 alone could not show a 202 that comes too early, for the page cache survives it.
 
 import Foundation
 import HTTPClient

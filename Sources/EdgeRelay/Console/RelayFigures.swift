@@ -5,6 +5,7 @@
 //                states)
 
 import JSON
+package import MQTTServer
 package import Models
 
 package struct RelayFigures: Sendable, Equatable {
@@ -33,6 +34,8 @@ package struct RelayFigures: Sendable, Equatable {
     package var followers = 0
     package var dronesHeard = 0
     package var rulesVersion = 0
+    /// Nil: no MQTT listener.
+    package var mqtt: MQTTServerCounters?
 
     package init(
         relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp
@@ -118,6 +121,7 @@ extension RelayFigures {
             bufferJSON(&$0)
             uplinkJSON(&$0)
             countersJSON(&$0)
+            mqttJSON(&$0)
             $0.member("rules_version", rulesVersion)
         }
         return output.bytes

@@ -63,26 +63,37 @@ package final class ReportIngest: Sendable {
     // MARK: One report
 
     private func postOne(_ exchange: HTTPExchange, _ body: RequestBody) throws(Problem) {
+        let relayID = relayID
+        try submit(body, claimedDrone: nil) { identity, outcome in
+            switch outcome {
+            case .stored(let verdicts):
+                var answer = IngestAnswer(relayID: relayID)
+                answer.append(identity, verdicts[0])
+                exchange.respond(HTTPResponse(status: 202, contentType: "application/json", body: answer.finish()))
+            case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
+            }
+        }
+    }
+
+    /// One report, whatever way it came: parsed, identified, its alerts raised (I6), queued for the disk.
+    /// - Parameters:
+    ///   - claimedDrone: whose report it must be, as the sender proved or addressed it; nil: anyone's.
+    ///   - answer: called once, on the writer's thread, when the report is on disk or could not be written (I1). Not
+    ///     called when this function throws: then nothing was taken.
+    func submit(
+        _ body: RequestBody, claimedDrone: String?, answer: @escaping (ReportIdentity, WriteOutcome) -> Void
+    ) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         let report: PendingReport
         let identity: ReportIdentity
         do throws(Problem) {
-            (report, identity) = try take(body.bytes, receivedAt: receivedAt)
+            (report, identity) = try take(body.bytes, receivedAt: receivedAt, claimedDrone: claimedDrone)
         } catch {
             counted.withLock { $0.rejectedReports += 1 }
             throw error
         }
-        let relayID = relayID
         let write = PendingWrite(receivedAt: receivedAt, reports: [report]) { outcome in
-            withExtendedLifetime(body) {
-                switch outcome {
-                case .stored(let verdicts):
-                    var answer = IngestAnswer(relayID: relayID)
-                    answer.append(identity, verdicts[0])
-                    exchange.respond(HTTPResponse(status: 202, contentType: "application/json", body: answer.finish()))
-                case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
-                }
-            }
+            withExtendedLifetime(body) { answer(identity, outcome) }
         }
         try submit(write)
     }
@@ -161,11 +172,17 @@ package final class ReportIngest: Sendable {
 
     /// Parses, identifies, alerts. The bytes must live until the write is answered.
     private func take(
-        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp
+        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, claimedDrone: String? = nil
     ) throws(Problem) -> (PendingReport, ReportIdentity) {
         let parser = parsers.take()
         defer { parsers.put(parser) }
         let report = try parser.parse(bytes)
+        if let claimedDrone, claimedDrone != report.droneID {
+            throw Problem(
+                status: 403, code: "drone_id_mismatch",
+                detail: "The report's drone_id is another than the sender's: the topic or certificate names one drone.",
+                field: "drone_id")
+        }
         let text = report.body
         let digest = SHA256.hash(text)
         let now = time.monotonicNanoseconds()

@@ -41,6 +41,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var mqtt = MQTT()
 }
 
 extension RelayConfiguration {
@@ -88,6 +89,7 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.mqtt = try MQTT.read(&reader)
         try reader.finish()
         try configuration.refuseWhatIsNotThereYet()
         return configuration

@@ -16,6 +16,7 @@ final class RelayMetrics: Sendable {
         registerBuffer()
         registerReports()
         registerUplink()
+        registerMQTT()
     }
 
     func render() -> [UInt8] {
@@ -24,11 +25,11 @@ final class RelayMetrics: Sendable {
         return registry.render()
     }
 
-    private func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
+    func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
         registry.gaugeCallback(name, help: help) { [unowned self] in value(latest.withLock { $0 }) }
     }
 
-    private func counter(
+    func counter(
         _ name: String, _ help: String, labels: [(String, String)] = [],
         _ value: @escaping @Sendable (RelayFigures) -> Int
     ) {
