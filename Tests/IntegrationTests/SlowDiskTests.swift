@@ -1,5 +1,5 @@
 // The two promises on a disk whose flush takes long: no 202 before it is done (I1), the alert before that (I6). strace
-// makes the flush slow; kill -9 alone could not show a 202 that comes too early, for the page cache survives it.
+// makes the flush slow; kill -9 alone could hardly show a 202 that comes too early, for the page cache survives it.
 
 import Foundation
 import HTTPClient
@@ -27,9 +27,10 @@ struct SlowDiskTests {
         let time = SystemTime()
         let alertAt = Mutex<UInt64?>(nil)
         let isFollowing = Mutex(false)
+        let address = relay.address
         let follower = WorkerThread(name: "follower") {
             _ = try? HTTPClient().stream(
-                HTTPClientRequest(url: relay.address + "/v1/alerts/stream", timeoutSeconds: 30)
+                HTTPClientRequest(url: address + "/v1/alerts/stream", timeoutSeconds: 30)
             ) { bytes in
                 isFollowing.withLock { $0 = true }
                 guard String(decoding: bytes, as: UTF8.self).contains("event: alert") else { return true }

@@ -7,8 +7,7 @@ import System
 import Testing
 
 /// One server process that can be killed and started again on the same data and port.
-// Safety: immutable but for the process, which only the test's own thread starts and ends.
-final class Server: @unchecked Sendable {
+final class Server {
     let name: String
     let port: UInt16
     private let arguments: [String]
