@@ -112,7 +112,10 @@ let package = Package(
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
-            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
+            [
+                "EdgeRelay", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
+                "SegmentedLog",
+            ]),
         tests(
             "CentralTests",
             [

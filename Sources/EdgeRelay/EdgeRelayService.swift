@@ -66,7 +66,8 @@ package final class EdgeRelayService: Sendable {
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level })
-        mqtt = try MQTTListener(configuration.mqtt, ingest: ingest, time: time, log: log)
+        mqtt = try MQTTListener(
+            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
         let mqtt = mqtt
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,

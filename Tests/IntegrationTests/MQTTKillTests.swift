@@ -58,6 +58,7 @@ struct MQTTKillTests {
             .split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
         try #require(figures.count == 4)
         #expect(figures[2] >= Self.rounds * Self.drones / 2, "the drones lost their connections: \(figures)")
+        #expect(figures[3] > figures[2] / 2, "a relay knows its clients' sessions after a crash: \(figures)")
         let ledger = try Ledger(path: ledgerPath)
         let archive = try Ledger.archived(station)
         #expect(ledger.digests.count == figures[0] && figures[0] == figures[1], "\(figures)")

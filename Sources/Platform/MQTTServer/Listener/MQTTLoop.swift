@@ -51,6 +51,8 @@ final class MQTTLoop {
             }
             for letter in mailbox.take() { read(letter) }
             if now >= nextTick { tick() }
+            // Before the answers leave: whoever reads one finds it counted.
+            mailbox.publish(counters)
             flushDirty()
             mailbox.publish(counters)
             if let stopsAt, connections.isEmpty || now >= stopsAt { break }
@@ -233,16 +235,21 @@ final class MQTTLoop {
         let counts = connection.session.takeCounts()
         counters.messages += counts
         connection.counts += counts
-        let held = connection.session.heldBytes
-        heldBytes += held - connection.countedBytes
-        let grew = held > connection.countedBytes
-        connection.countedBytes = held
+        let before = connection.countedBytes
+        countBytes(connection)
         let share = core.configuration.maxHeldBytes / core.mailboxes.count
-        guard grew, heldBytes > share, !connection.session.isClosed else { return }
+        guard connection.countedBytes > before, heldBytes > share else { return }
         for case .close(let reason) in connection.session.ended(.serverBusy) {
             connection.endReason = reason
             counters.endedByRelay += 1
         }
+        countBytes(connection)
+    }
+
+    private func countBytes(_ connection: MQTTConnection) {
+        let held = connection.session.heldBytes
+        heldBytes += held - connection.countedBytes
+        connection.countedBytes = held
     }
 
     // MARK: Sending

@@ -1,6 +1,7 @@
 // Which clients are connected, and whose session is kept after they left. A session holds nothing here but the fact
 // that it exists: the relay sends no messages and keeps no subscriptions. The fact matters all the same: an MQTT 5
-// client that hears «no session present» must forget what it published and nobody acknowledged [MQTT-3.2.2-5].
+// client that hears «no session present» must forget what it published and nobody acknowledged [MQTT-3.2.2-5]. So the
+// owner may keep the book's content beyond the process's life (`kept`, `onChange`).
 
 import Synchronization
 
@@ -15,6 +16,11 @@ package final class MQTTSessionBook: Sendable {
     package struct Client: Hashable, Sendable {
         package let identity: String?
         package let identifier: String
+
+        package init(identity: String?, identifier: String) {
+            self.identity = identity
+            self.identifier = identifier
+        }
     }
 
     private struct Entry {
@@ -24,23 +30,38 @@ package final class MQTTSessionBook: Sendable {
         var endedAt: UInt64
     }
 
-    /// Sessions without a connection beyond which the one that ended longest ago is forgotten (I7).
+    /// Sessions without a connection beyond which those that ended longest ago are forgotten (I7).
     package static let maxKept = 16_384
 
-    private let entries = Mutex<[Client: Entry]>([:])
+    private let entries: Mutex<[Client: Entry]>
+    private let onChange: @Sendable () -> Void
 
-    package init() {}
+    /// - Parameters:
+    ///   - kept: sessions of an earlier life, with the seconds each is kept from now on.
+    ///   - onChange: called, on any thread, when what `kept` returns has changed. Must not block.
+    package init(kept: [Client: UInt32] = [:], at now: UInt64 = 0, onChange: @escaping @Sendable () -> Void = {}) {
+        entries = Mutex(kept.mapValues { Entry(place: nil, expirySeconds: $0, endedAt: now) })
+        self.onChange = onChange
+    }
+
+    /// The sessions that outlive their connections, with the seconds they do.
+    package func kept(at now: UInt64) -> [Client: UInt32] {
+        entries.withLock { entries in entries.filter { Self.isKept($0.value, at: now) }.mapValues(\.expirySeconds) }
+    }
 
     /// A client connected. Returns the connection it replaces, if any, and whether its session was kept.
     func connected(
         _ client: Client, _ connect: MQTTConnect, at place: Place, now: UInt64
     ) -> (replaced: Place?, isPresent: Bool) {
-        entries.withLock { entries in
+        let expiry = connect.sessionExpirySeconds
+        let (old, isChanged) = entries.withLock { entries in
             let old = entries[client]
-            entries[client] = Entry(place: place, expirySeconds: connect.sessionExpirySeconds, endedAt: now)
-            guard let old else { return (nil, false) }
-            return (old.place, !connect.cleanStart && Self.isKept(old, at: now))
+            entries[client] = Entry(place: place, expirySeconds: expiry, endedAt: now)
+            return (old, (old?.expirySeconds ?? 0) != expiry)
         }
+        if isChanged { onChange() }
+        guard let old else { return (nil, false) }
+        return (old.place, !connect.cleanStart && Self.isKept(old, at: now))
     }
 
     /// A connection ended; one that was replaced changes nothing.
