@@ -10,6 +10,7 @@ package import Log
 import Configuration
 package import System
 import HTTPServer
+import Identity
 import Models
 import SegmentedLog
 
@@ -23,6 +24,7 @@ package final class EdgeRelayService: Sendable {
     private let forwarder: Forwarder?
     private let writer: BufferWriter
     private let writerThread: WorkerThread
+    private let identity: RelayIdentity
     private let servers: [HTTPServer]
     private let mqtt: MQTTListener?
     private let maintenance: Maintenance
@@ -42,6 +44,9 @@ package final class EdgeRelayService: Sendable {
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
         let (store, recovered) = (storage.store, storage.recovered)
+
+        let certificates = try RelayIdentity(configuration, time: time, log: log)
+        identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook()
@@ -65,7 +70,8 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level })
+            unsequenced: recovered.unsequenced, level: { gauge.level },
+            onImpersonation: { certificates.impersonation(by: $0) })
         mqtt = try MQTTListener(
             configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
         let mqtt = mqtt
@@ -76,8 +82,8 @@ package final class EdgeRelayService: Sendable {
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, writer: writer,
             figures: { figures.now().with(mqtt) },
-            readiness: { gauge.canStore })
-        servers = try Self.serve(configuration, ingest, console)
+            readiness: { gauge.canStore }, moreMetrics: { certificates.metrics() })
+        servers = try Self.serve(configuration, ingest, console, certificates)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
@@ -105,7 +111,8 @@ package final class EdgeRelayService: Sendable {
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: .init(
                 maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-            archived: storage.recovered.archived, time: time, log: log.component("forwarder"), onArchived: onArchived)
+            archived: storage.recovered.archived, tls: configuration.centralTLS, time: time,
+            log: log.component("forwarder"), onArchived: onArchived)
     }
 
     private static func writer(
@@ -130,14 +137,15 @@ package final class EdgeRelayService: Sendable {
     package var consolePort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console
+        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console, _ identity: RelayIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
-            try HTTPServer(
+            try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                handler: RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators))
+                RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators),
+                always: reports)
         }
         guard let consoleAddress = configuration.consoleListen else {
             return [try server(configuration.listen, reports: true, operators: true)]
@@ -147,6 +155,9 @@ package final class EdgeRelayService: Sendable {
             try server(consoleAddress, reports: false, operators: true),
         ]
     }
+
+    /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
+    package func reloadCertificates() { identity.keeper?.look() }
 
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {
@@ -158,6 +169,7 @@ package final class EdgeRelayService: Sendable {
         for server in servers { server.stop() }
         mqtt?.stop()
         forwarder?.stop()
+        identity.stop()
         maintenance.stop()
         for thread in threads { thread.join() }
         storage.store.close()

@@ -3,8 +3,10 @@
 
 package import HTTPServer
 package import System
+import Certificates
 import Compression
 import Crypto
+import Identity
 import JSON
 import Models
 import Synchronization
@@ -24,13 +26,15 @@ package final class ReportIngest: Sendable {
     private let alerting: Alerting
     private let writer: BufferWriter
     private let level: @Sendable () -> BufferLevel
+    private let onImpersonation: @Sendable (_ drone: String) -> Void
     private let unsequenced: Mutex<UnsequencedReports>
     private let parsers = ParserPool()
     private let counted = Mutex(IngestCounters())
 
     package init(
         relayID: String, time: any TimeSource, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
-        unsequenced: UnsequencedReports, level: @escaping @Sendable () -> BufferLevel
+        unsequenced: UnsequencedReports, level: @escaping @Sendable () -> BufferLevel,
+        onImpersonation: @escaping @Sendable (_ drone: String) -> Void = { _ in }
     ) {
         self.relayID = relayID
         self.time = time
@@ -38,6 +42,7 @@ package final class ReportIngest: Sendable {
         self.alerting = alerting
         self.writer = writer
         self.level = level
+        self.onImpersonation = onImpersonation
         self.unsequenced = Mutex(unsequenced)
     }
 
@@ -53,7 +58,12 @@ package final class ReportIngest: Sendable {
                     detail: "Send one report as application/json, or one a line as application/x-ndjson.")
             }
             let body = try inflate(exchange)
-            if type == "application/json" { try postOne(exchange, body) } else { try postMany(exchange, body) }
+            let drone = exchange.peerIdentity.flatMap(PeerIdentity.init(uri:))?.name
+            if type == "application/json" {
+                try postOne(exchange, body, drone)
+            } else {
+                try postMany(exchange, body, drone)
+            }
         } catch {
             counted.withLock { $0.refusedRequests += 1 }
             exchange.respond(HTTPResponse(problem: error))
@@ -62,9 +72,9 @@ package final class ReportIngest: Sendable {
 
     // MARK: One report
 
-    private func postOne(_ exchange: HTTPExchange, _ body: RequestBody) throws(Problem) {
+    private func postOne(_ exchange: HTTPExchange, _ body: RequestBody, _ drone: String?) throws(Problem) {
         let relayID = relayID
-        try submit(body, claimedDrone: nil) { identity, outcome in
+        try submit(body, from: drone) { identity, outcome in
             switch outcome {
             case .stored(let verdicts):
                 var answer = IngestAnswer(relayID: relayID)
@@ -77,17 +87,19 @@ package final class ReportIngest: Sendable {
 
     /// One report, whatever way it came: parsed, identified, its alerts raised (I6), queued for the disk.
     /// - Parameters:
-    ///   - claimedDrone: whose report it must be, as the sender proved or addressed it; nil: anyone's.
+    ///   - drone: whom the sender's certificate names; nil without one.
+    ///   - topicDrone: whom the topic names that the report was published to; nil where there is none.
     ///   - answer: called once, on the writer's thread, when the report is on disk or could not be written (I1). Not
     ///     called when this function throws: then nothing was taken.
     func submit(
-        _ body: RequestBody, claimedDrone: String?, answer: @escaping (ReportIdentity, WriteOutcome) -> Void
+        _ body: RequestBody, from drone: String?, topicDrone: String? = nil,
+        answer: @escaping (ReportIdentity, WriteOutcome) -> Void
     ) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         let report: PendingReport
         let identity: ReportIdentity
         do throws(Problem) {
-            (report, identity) = try take(body.bytes, receivedAt: receivedAt, claimedDrone: claimedDrone)
+            (report, identity) = try take(body.bytes, receivedAt: receivedAt, from: drone, topicDrone: topicDrone)
         } catch {
             counted.withLock { $0.rejectedReports += 1 }
             throw error
@@ -102,14 +114,14 @@ package final class ReportIngest: Sendable {
 
     private enum Line { case report(ReportIdentity), rejected(Problem) }
 
-    private func postMany(_ exchange: HTTPExchange, _ body: RequestBody) throws(Problem) {
+    private func postMany(_ exchange: HTTPExchange, _ body: RequestBody, _ drone: String?) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         var lines: [Line] = []
         var reports: [PendingReport] = []
         var throttle: Problem?
         NDJSON.forEachLine(in: body.bytes) { _, text in
             do throws(Problem) {
-                let (report, identity) = try take(text, receivedAt: receivedAt)
+                let (report, identity) = try take(text, receivedAt: receivedAt, from: drone)
                 reports.append(report)
                 lines.append(.report(identity))
             } catch {
@@ -171,16 +183,21 @@ package final class ReportIngest: Sendable {
     }
 
     /// Parses, identifies, alerts. The bytes must live until the write is answered.
+    /// - Parameter drone: whom the certificate names; nil over plain HTTP.
     private func take(
-        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, claimedDrone: String? = nil
+        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, from drone: String?, topicDrone: String? = nil
     ) throws(Problem) -> (PendingReport, ReportIdentity) {
         let parser = parsers.take()
         defer { parsers.put(parser) }
         let report = try parser.parse(bytes)
-        if let claimedDrone, claimedDrone != report.droneID {
+        if let drone, report.droneID != drone {
+            onImpersonation(drone)
+            throw IdentityProblem.mismatch("drone_id", field: "drone_id")
+        }
+        if let topicDrone, report.droneID != topicDrone {
             throw Problem(
                 status: 403, code: "drone_id_mismatch",
-                detail: "The report's drone_id is another than the sender's: the topic or certificate names one drone.",
+                detail: "The topic names another drone than the report: publish to drones/<drone_id>/reports.",
                 field: "drone_id")
         }
         let text = report.body

@@ -27,7 +27,8 @@ package final class MQTTReports: MQTTHandler {
         do throws(Problem) {
             let drone = try Self.drone(of: publish.topic)
             if let identity = peer.identity, identity != drone { throw Self.notYours }
-            try ingest.submit(RequestBody(copying: publish.payload), claimedDrone: drone) { _, outcome in
+            try ingest.submit(RequestBody(copying: publish.payload), from: peer.identity, topicDrone: drone) {
+                _, outcome in
                 switch outcome {
                 case .stored: answer.give(.stored)
                 case .failed(let problem): answer.give(Self.verdict(problem))

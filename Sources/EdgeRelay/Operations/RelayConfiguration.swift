@@ -1,6 +1,7 @@
 // relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
 
 package import Configuration
+package import Identity
 import Models
 import System
 
@@ -42,6 +43,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var forward = Forward()
     package var limits = Limits()
     package var mqtt = MQTT()
+    package var tls: TLSConfiguration?
 }
 
 extension RelayConfiguration {
@@ -90,8 +92,9 @@ extension RelayConfiguration {
         }
         try configuration.readSections(&reader)
         configuration.mqtt = try MQTT.read(&reader)
+        configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
-        try configuration.refuseWhatIsNotThereYet()
+        try configuration.checkTLS()
         return configuration
     }
 
@@ -124,18 +127,12 @@ extension RelayConfiguration {
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
         try section.finish()
 
-        for later in ["tls", "alerts"] where reader.has(later) {
+        for later in ["alerts"] where reader.has(later) {
             throw ConfigurationError(key: later, problem: Self.notYet)
         }
     }
 
     private static let notYet = "is not available in this version; leave it out"
-
-    /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
-    private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
-        try listen.requireLoopback(key: "listen")
-        try consoleListen?.requireLoopback(key: "console_listen")
-    }
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
         var trimmed: [String] = []
@@ -143,9 +140,6 @@ extension RelayConfiguration {
             let key = "central[\(index)]"
             guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
                 throw ConfigurationError(key: key, problem: "must start with http:// or https://")
-            }
-            if url.hasPrefix("https://") {
-                throw ConfigurationError(key: key, problem: "TLS to central \(notYet)")
             }
             trimmed.append(url.hasSuffix("/") ? String(url.dropLast()) : url)
         }
