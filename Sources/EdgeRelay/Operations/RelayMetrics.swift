@@ -17,6 +17,7 @@ final class RelayMetrics: Sendable {
         registerReports()
         registerUplink()
         registerMQTT()
+        registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
     func render() -> [UInt8] {
