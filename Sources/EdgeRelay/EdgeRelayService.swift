@@ -26,6 +26,7 @@ package final class EdgeRelayService: Sendable {
     private let writerThread: WorkerThread
     private let identity: RelayIdentity
     private let servers: [HTTPServer]
+    private let mqtt: MQTTListener?
     private let maintenance: Maintenance
     private let supervision: Supervision
     private let notifier: ServiceNotifier
@@ -84,6 +85,9 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
+        mqtt = try MQTTListener(
+            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
+        let mqtt = mqtt
         let endpoints = Endpoints()
         reloading = Reload(
             configuration, time: time, log: log.component("reload"),
@@ -103,7 +107,8 @@ package final class EdgeRelayService: Sendable {
             recovered: recovered, keeper: keeper, durability: storage.durability, endpoints: endpoints,
             reload: reloading, stuckDisks: { supervision.stuckDisks })
         let console = Console(
-            relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
+            relayID: relayID, time: time, board: board, book: book, writer: writer,
+            figures: { figures.now().with(mqtt) },
             readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         endpoints.open(
@@ -218,11 +223,13 @@ package final class EdgeRelayService: Sendable {
         notifier.stopping()
         supervision.stop()
         for server in servers { server.stopAccepting() }
+        mqtt?.stopAccepting()
         writer.close()
         writerThread.join()
         alerting.book.finishAll()
         // At the same time: each may wait for its slowest client.
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
+        mqtt?.stop()
         for stop in stops { stop.join() }
         forwarder?.stop()
         identity.stop()

@@ -6,6 +6,7 @@
 
 package import HTTPServer
 import JSON
+package import MQTTServer
 package import Models
 
 package struct ProcessFigures: Sendable, Equatable {
@@ -47,6 +48,8 @@ package struct RelayFigures: Sendable, Equatable {
     package var stuckDisks = 0
     package var stalledSeconds = 0.0
     package var process = ProcessFigures()
+    /// Nil: no MQTT listener.
+    package var mqtt: MQTTServerCounters?
 
     package init(
         relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp
@@ -138,6 +141,7 @@ extension RelayFigures {
             bufferJSON(&$0)
             uplinkJSON(&$0)
             countersJSON(&$0)
+            mqttJSON(&$0)
             $0.member("rules_version", rulesVersion)
             reload.appendJSON(to: &$0)
             connectionsJSON(&$0)

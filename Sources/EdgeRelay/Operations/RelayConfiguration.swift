@@ -23,6 +23,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var mqtt = MQTT()
     package var tls: TLSConfiguration?
 }
 
@@ -71,6 +72,7 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.mqtt = try MQTT.read(&reader)
         configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
         try configuration.checkTLS()

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "sockets.h"
+
 /// Limit or identifier that is not set.
 #define COLUMBA_UNLIMITED UINT64_MAX
 
