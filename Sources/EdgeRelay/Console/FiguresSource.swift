@@ -22,6 +22,9 @@ final class FiguresSource: Sendable {
     private let board: DroneBoard
     private let alerting: Alerting
     private let gauge: BufferGauge
+    private let endpoints: Endpoints
+    private let reload: Reload
+    private let stuckDisks: @Sendable () -> Int
     private let recovered: Recovery
     private let keeper: BufferKeeper
     private let durability: FileSystem.Durability
@@ -30,7 +33,8 @@ final class FiguresSource: Sendable {
     init(
         configuration: RelayConfiguration, startedAt: Timestamp, time: any TimeSource, store: BufferStore,
         writer: BufferWriter, forwarder: Forwarder?, ingest: ReportIngest, board: DroneBoard, alerting: Alerting,
-        gauge: BufferGauge, recovered: Recovery, keeper: BufferKeeper, durability: FileSystem.Durability
+        gauge: BufferGauge, recovered: Recovery, keeper: BufferKeeper, durability: FileSystem.Durability,
+        endpoints: Endpoints, reload: Reload, stuckDisks: @escaping @Sendable () -> Int
     ) {
         self.configuration = configuration
         self.startedAt = startedAt
@@ -42,6 +46,9 @@ final class FiguresSource: Sendable {
         self.board = board
         self.alerting = alerting
         self.gauge = gauge
+        self.endpoints = endpoints
+        self.reload = reload
+        self.stuckDisks = stuckDisks
         self.recovered = recovered
         self.keeper = keeper
         self.durability = durability
@@ -67,6 +74,12 @@ final class FiguresSource: Sendable {
         figures.segments = store.segmentCount
         figures.oldestWaiting = figures.waiting > 0 ? oldestWaiting() : nil
         figures.hoursLeft = hoursLeft(counters)
+        figures.connections = endpoints.counts
+        figures.maxConnections = configuration.limits.maxConnections
+        figures.reload = reload.figures
+        figures.stuckDisks = stuckDisks()
+        figures.stalledSeconds = writer.progress.stalledSeconds
+        figures.process = ProcessFigures(residentBytes: Environment.residentBytes, cpuSeconds: Environment.cpuSeconds)
         let alerts = alerting.book.counts
         figures.alertsRaised = alerts.raised
         figures.alertsOpen = alerts.open

@@ -33,10 +33,11 @@ package final class Maintenance: Sendable {
     private let writer: BufferWriter
     private let gauge: BufferGauge
     private let wake: MaintenanceWake
+    private let eachRound: @Sendable () -> Void
 
     package init(
         time: any TimeSource, log: Log, keeper: BufferKeeper, book: AlertBook, board: DroneBoard, alerting: Alerting,
-        writer: BufferWriter, gauge: BufferGauge, wake: MaintenanceWake
+        writer: BufferWriter, gauge: BufferGauge, wake: MaintenanceWake, eachRound: @escaping @Sendable () -> Void
     ) {
         self.time = time
         self.log = log
@@ -47,6 +48,7 @@ package final class Maintenance: Sendable {
         self.writer = writer
         self.gauge = gauge
         self.wake = wake
+        self.eachRound = eachRound
     }
 
     package func stop() { wake.state.update { $0.isStopped = true } }
@@ -65,6 +67,7 @@ package final class Maintenance: Sendable {
             if due.silence.isDue(at: now, every: Self.silenceSeconds), !isStopped { raiseSilences(at: now) }
             if due.save.isDue(at: now, every: Self.saveSeconds) || isStopped { save(&unsaved) }
             if due.release.isDue(at: now, every: Self.releaseSeconds) || level >= .releasing { keeper.release() }
+            eachRound()
             if isStopped { return }
         }
     }

@@ -1,6 +1,7 @@
 // relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
 
 package import Configuration
+package import Identity
 import Models
 import System
 
@@ -9,17 +10,6 @@ package struct RelayConfiguration: Sendable, Equatable {
         /// Bytes of NDJSON in one batch before compression.
         package var maxBatchBytes = 1 << 20
         package var maxInFlight = 4
-    }
-
-    package struct Limits: Sendable, Equatable {
-        package var maxConnections = 4096
-        /// Token bucket per drone: reports per second in the long run, and at once after a pause. A drone that comes
-        /// back after days replays its own backlog, so the burst is generous.
-        package var reportsPerDronePerSecond = 200.0
-        package var reportBurstPerDrone = 20_000.0
-        /// Drones that the console remembers; beyond it the one heard longest ago is forgotten.
-        package var dronesOnBoard = 20_000
-        package var threads = 2
     }
 
     package var relayID: String
@@ -33,6 +23,8 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var mqtt = MQTT()
+    package var tls: TLSConfiguration?
 }
 
 extension RelayConfiguration {
@@ -80,8 +72,10 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.mqtt = try MQTT.read(&reader)
+        configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
-        try configuration.refuseWhatIsNotThereYet()
+        try configuration.checkTLS()
         return configuration
     }
 
@@ -97,27 +91,14 @@ extension RelayConfiguration {
         try section.finish()
 
         section = try reader.object("limits")
-        limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
-        limits.reportsPerDronePerSecond =
-            try section.number("reports_per_drone_per_s", in: 0.001...1_000_000) ?? limits.reportsPerDronePerSecond
-        limits.reportBurstPerDrone =
-            try section.number("report_burst_per_drone", in: 1...10_000_000) ?? limits.reportBurstPerDrone
-        limits.dronesOnBoard = try section.integer("drones_on_board", in: 1...1_000_000) ?? limits.dronesOnBoard
-        limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
-        try section.finish()
+        limits = try Limits.read(&section)
 
-        for later in ["tls", "alerts"] where reader.has(later) {
+        for later in ["alerts"] where reader.has(later) {
             throw ConfigurationError(key: later, problem: Self.notYet)
         }
     }
 
     private static let notYet = "is not available in this version; leave it out"
-
-    /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
-    private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
-        try listen.requireLoopback(key: "listen")
-        try consoleListen?.requireLoopback(key: "console_listen")
-    }
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
         var trimmed: [String] = []
@@ -125,9 +106,6 @@ extension RelayConfiguration {
             let key = "central[\(index)]"
             guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
                 throw ConfigurationError(key: key, problem: "must start with http:// or https://")
-            }
-            if url.hasPrefix("https://") {
-                throw ConfigurationError(key: key, problem: "TLS to central \(notYet)")
             }
             trimmed.append(url.hasSuffix("/") ? String(url.dropLast()) : url)
         }

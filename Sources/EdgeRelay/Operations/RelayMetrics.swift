@@ -17,6 +17,8 @@ final class RelayMetrics: Sendable {
         registerStorage()
         registerReports()
         registerUplink()
+        registerMQTT()
+        registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
     func render() -> [UInt8] {

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "sockets.h"
+
 /// Limit or identifier that is not set.
 #define COLUMBA_UNLIMITED UINT64_MAX
 
@@ -75,5 +77,8 @@ int columba_renice_thread(int increment);
 
 /// Puts the calling thread in the idle I/O class (ioprio_set): it writes only when nothing else does. 0 or -1.
 int columba_idle_io_thread(void);
+
+/// Raises the soft limit of open files towards `wanted`, at most to the hard limit. Returns the limit now in force.
+uint64_t columba_raise_open_files(uint64_t wanted);
 
 #endif
