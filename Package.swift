@@ -118,7 +118,10 @@ let package = Package(
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
-            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
+            [
+                "EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
+                "SegmentedLog", "Identity",
+            ]),
         tests(
             "CentralTests",
             [

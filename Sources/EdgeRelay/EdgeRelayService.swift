@@ -151,7 +151,7 @@ package final class EdgeRelayService: Sendable {
     }
 
     /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
-    package func reloadCertificates() { identity.keeper?.look() }
+    package func reloadCertificates() { identity.look() }
 
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {

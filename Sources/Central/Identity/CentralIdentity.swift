@@ -118,6 +118,7 @@ final class CentralIdentity: Sendable {
         return server
     }
 
+    func look() { keeper?.look() }
     func metrics() -> [UInt8] { keeper?.metrics(prefix: "columba_central") ?? [] }
 
     func stop() {

@@ -101,6 +101,7 @@ final class RelayIdentity: Sendable {
         keeper?.refusals.note("identity_mismatch", who: "columba://drone/\(drone)")
     }
 
+    func look() { keeper?.look() }
     func metrics() -> [UInt8] { keeper?.metrics(prefix: "columba_relay") ?? [] }
 
     func stop() {
