@@ -14,12 +14,15 @@ final class Server {
     private let logPath: String
     private var process: ChildProcess?
     private var isTraced = false
+    /// Where its health is asked; a server that speaks TLS only wants to see a certificate.
+    var health: HTTPClientRequest
 
     init(_ name: String, configuration: String, port: UInt16, folder: String) {
         self.name = name
         self.port = port
         arguments = ["run", "--config", configuration]
         logPath = "\(folder)/\(name)-\(port).log"
+        health = HTTPClientRequest(url: "http://127.0.0.1:\(port)/readyz", timeoutSeconds: 2)
     }
 
     var address: String { "http://127.0.0.1:\(port)" }
@@ -38,9 +41,7 @@ final class Server {
             eventually(within: 30) { self.isReady }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
     }
 
-    var isReady: Bool {
-        (try? HTTPClient().perform(HTTPClientRequest(url: address + "/readyz", timeoutSeconds: 2)))?.status == 200
-    }
+    var isReady: Bool { (try? HTTPClient().perform(health))?.status == 200 }
 
     /// SIGKILL: no handler runs, nothing is flushed.
     func kill() throws {

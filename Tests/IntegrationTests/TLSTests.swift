@@ -28,6 +28,8 @@ struct TLSTests {
         let mixed = try station.post(lines, as: "drone-d-1", type: "application/x-ndjson")
         #expect(mixed.status == 207 && Requests.statuses(mixed) == ["stored", "rejected", "stored"])
 
+        #expect(try station.ask("GET", station.relayPort, "/v1/status", as: "drone-d-1").status == 200)
+
         // Of another role: told so.
         for directory in ["relay-id", "relay-south", "operator-ada", "analyst-bo"] {
             let answer = try station.post(Requests.report(seq: 9), as: directory)
