@@ -24,11 +24,17 @@ package struct AlertEvaluator: Sendable {
         var streaks: [Key: Streak] = [:]
     }
 
-    package let rules: RuleSet
-    private let statefulRules: [Rule]
+    package private(set) var rules: RuleSet
+    private var statefulRules: [Rule]
     private var drones: [String: DroneMemory] = [:]
 
     package init(rules: RuleSet) {
+        self.rules = rules
+        statefulRules = rules.rules.filter(\.needsState)
+    }
+
+    /// New rules from now on. What is remembered stays for the rules that keep their names.
+    package mutating func replace(rules: RuleSet) {
         self.rules = rules
         statefulRules = rules.rules.filter(\.needsState)
     }

@@ -9,42 +9,57 @@ import Synchronization
 package final class Alerting: Sendable {
     package let book: AlertBook
     private let relayID: String
-    private let rules: RuleSet
+    /// What one report is judged by: taken once per report, so that no report sees half of two rule sets.
+    private struct InForce: Sendable { var rules: RuleSet; var hasStatefulRules: Bool }
+
+    private let inForce: Mutex<InForce>
     private let evaluator: Mutex<AlertEvaluator>
-    private let hasStatefulRules: Bool
     private let wallMicroseconds: @Sendable () -> Int64
 
     package init(
         relayID: String, rules: RuleSet, book: AlertBook, wallMicroseconds: @escaping @Sendable () -> Int64
     ) {
         self.relayID = relayID
-        self.rules = rules
         self.book = book
         let evaluator = AlertEvaluator(rules: rules)
-        hasStatefulRules = evaluator.hasStatefulRules
+        inForce = Mutex(InForce(rules: rules, hasStatefulRules: evaluator.hasStatefulRules))
         self.evaluator = Mutex(evaluator)
         self.wallMicroseconds = wallMicroseconds
     }
 
-    package var rulesVersion: Int { rules.version }
+    package var rulesVersion: Int { inForce.withLock { $0.rules.version } }
+    package var ruleCount: Int { inForce.withLock { $0.rules.rules.count } }
+
+    /// New rules for every report evaluated from now on (reload). Streaks and cooldowns of rules that keep their names
+    /// go on.
+    package func replaceRules(_ rules: RuleSet) {
+        let hasStatefulRules = evaluator.withLock { evaluator in
+            evaluator.replace(rules: rules)
+            return evaluator.hasStatefulRules
+        }
+        inForce.withLock { $0 = InForce(rules: rules, hasStatefulRules: hasStatefulRules) }
+    }
 
     /// Raises what the report raises. Returns the alerts as JSON, to be stored with it.
     package func evaluate(
         _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp,
         at now: UInt64
     ) -> [[UInt8]] {
+        let inForce = inForce.withLock { $0 }
+        let rules = inForce.rules
         var raised = AlertEvaluator.statelessAlerts(report, rules)
-        if hasStatefulRules {
+        if inForce.hasStatefulRules {
             raised += evaluator.withLock { $0.statefulAlerts(report, identity: identity, at: now) }
         }
         guard !raised.isEmpty else { return [] }
         let place = Place(latitude: report.latitude, longitude: report.longitude)
-        return raised.map { raise($0, identity, place, observedAt: observedAt, receivedAt: receivedAt) }
+        return raised.map { raise($0, rules, identity, place, observedAt: observedAt, receivedAt: receivedAt) }
     }
 
     /// Raises lost-contact alerts for drones that have fallen silent. Returns them as JSON with the time they count
     /// from.
     package func raiseSilences(_ board: DroneBoard, at now: UInt64) -> [[UInt8]] {
+        let rules = inForce.withLock { $0.rules }
         var stored: [[UInt8]] = []
         for rule in rules.rules {
             guard case .silent(let seconds) = rule.condition else { continue }
@@ -53,7 +68,7 @@ package final class Alerting: Sendable {
                 let place = Place(latitude: last.latitude, longitude: last.longitude)
                 stored.append(
                     raise(
-                        RaisedAlert(rule: rule, match: match), last.identity, place, observedAt: last.observedAt,
+                        RaisedAlert(rule: rule, match: match), rules, last.identity, place, observedAt: last.observedAt,
                         receivedAt: last.receivedAt))
             }
         }
@@ -61,7 +76,8 @@ package final class Alerting: Sendable {
     }
 
     private func raise(
-        _ raised: RaisedAlert, _ identity: ReportIdentity, _ place: Place, observedAt: Timestamp, receivedAt: Timestamp
+        _ raised: RaisedAlert, _ rules: RuleSet, _ identity: ReportIdentity, _ place: Place, observedAt: Timestamp,
+        receivedAt: Timestamp
     ) -> [UInt8] {
         let id = Alert.identifier(
             rule: raised.rule.name, droneID: identity.droneID, boot: identity.boot, seq: identity.seq,

@@ -16,6 +16,7 @@ final class RelayMetrics: Sendable {
         registerBuffer()
         registerReports()
         registerUplink()
+        registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
     func render() -> [UInt8] {
