@@ -98,7 +98,7 @@ final class CentralIdentity: Sendable {
         let server = try HTTPServer(
             configuration,
             handler: IdentityGate(
-                routes, isVerified: true, services: [denyList] + (enrolment.map { [$0.renew] } ?? []),
+                routes, isVerified: true, services: [denyList] + (enrolment.map { [$0.renew, $0.authorities] } ?? []),
                 refusals: keeper.refusals, objection: CentralAccess.objection))
         keeper.keep(server)
         return server
