@@ -41,7 +41,7 @@ struct OnePortTLSTests {
                 "columba-relay", configuration: "\(folder)/relay-1.json5", port: station.relayPort, folder: folder))
         for (server, directory) in [(one.central, "analyst-bo"), (one.relay, "operator-ada")] {
             server.health = HTTPClientRequest(
-                url: "https://127.0.0.1:\(server.port)/readyz", timeoutSeconds: 2, tls: station.tls(directory))
+                url: "https://127.0.0.1:\(server.port)", timeoutSeconds: 2, tls: station.tls(directory))
             try server.start()
         }
         return one
