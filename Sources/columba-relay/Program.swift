@@ -11,7 +11,7 @@ struct Program {
         columba-relay: takes reports of drones, raises alerts, keeps everything on disk, forwards it to central
 
         usage: columba-relay run   --config FILE            run the relay
-               columba-relay check --config FILE [--json]   check configuration, rules, folders and ports; change nothing
+               columba-relay check --config FILE [--json]   check configuration, rules, folders, ports; change nothing
                columba-relay completion bash                print completions for the shell
                columba-relay --version
 

@@ -1,6 +1,7 @@
 // The relay's HTTP servers, for those who come before them in the order of start: figures, reload, supervision.
 
 package import HTTPServer
+import Configuration
 import Synchronization
 import System
 
@@ -9,9 +10,10 @@ package final class Endpoints: Sendable {
 
     package init() {}
 
-    package func open(_ servers: [HTTPServer], hosts: [String], limits: RelayConfiguration.Limits) {
+    package func open(_ servers: [HTTPServer], _ configuration: RelayConfiguration) {
+        let hosts = [configuration.listen, configuration.consoleListen].compactMap { $0?.host }
         precondition(servers.count == hosts.count, "each server has its host")
-        opened.withLock { $0 = (servers, hosts, limits.maxConnections) }
+        opened.withLock { $0 = (servers, hosts, configuration.limits.maxConnections) }
     }
 
     package var counts: HTTPConnectionCounts {
