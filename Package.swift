@@ -52,7 +52,8 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
-        shim("CHTTPServer", ["CMicrohttpd"]),
+        system("CGnuTLS", "gnutls", "libgnutls28-dev"),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
         shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
@@ -62,6 +63,7 @@ let package = Package(
         platform("SQLite", ["CSQLite"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
+        platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
@@ -75,18 +77,22 @@ let package = Package(
 
         // What Columba is
         module("Models"),
+        // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
+        module(
+            "Identity",
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
         module("SyncProtocol", ["Models"]),
         module(
             "EdgeRelay",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
-                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
@@ -94,7 +100,9 @@ let package = Package(
         program("columba-relay", ["EdgeRelay", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
-        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        module(
+            "ColumbaCommands",
+            ["Simulation", "Models", "Crypto", "System", "Certificates", "HTTPClient", "Identity"]),
         program("columba", ["ColumbaCommands"]),
         program(
             "columba-bench",
@@ -120,7 +128,11 @@ let package = Package(
         tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests(
             "IntegrationTests",
-            ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+            [
+                "HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System",
+                "Certificates",
+            ]),
+        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

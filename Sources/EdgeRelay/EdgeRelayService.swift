@@ -23,6 +23,7 @@ package final class EdgeRelayService: Sendable {
     private let forwarder: Forwarder?
     private let writer: BufferWriter
     private let writerThread: WorkerThread
+    private let identity: RelayIdentity
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
     private let operations: RelayOperations
@@ -48,6 +49,9 @@ package final class EdgeRelayService: Sendable {
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
         let (store, recovered) = (storage.store, storage.recovered)
 
+        let certificates = try RelayIdentity(configuration, time: time, log: log)
+        identity = certificates
+
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook()
         book.restore(recovered.alerts)
@@ -71,19 +75,19 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level })
-        let operations = RelayOperations(
+            unsequenced: recovered.unsequenced, level: { gauge.level },
+            onImpersonation: { certificates.impersonation(by: $0) })
+        operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            load: reload)
-        self.operations = operations
+            identity: certificates, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             carriedOver: recovered.carriedOver, operations: operations)
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
-            readiness: { gauge.canStore && !progress.isStuck })
-        servers = try Self.serve(configuration, ingest, console)
+            readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
+        servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
@@ -97,11 +101,10 @@ package final class EdgeRelayService: Sendable {
                 WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
                 operations.supervisionThread(),
             ]
-        announce(configuration, rulesVersion: rules.version)
-        notifier.ready(status: figures.now().summary)
+        announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
     }
 
-    private func announce(_ configuration: RelayConfiguration, rulesVersion: Int) {
+    private func announce(_ configuration: RelayConfiguration, rulesVersion: Int, status: String) {
         log.info(
             "relay_ready",
             [
@@ -109,6 +112,7 @@ package final class EdgeRelayService: Sendable {
                 "console_port": .int(consolePort), "carried_over": .int(storage.recovered.carriedOver),
                 "rules_version": .int(rulesVersion), "central": .string(configuration.central.first ?? "none"),
             ])
+        operations.notifier.ready(status: status)
     }
 
     private static func forwarder(
@@ -120,7 +124,8 @@ package final class EdgeRelayService: Sendable {
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: .init(
                 maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-            archived: storage.recovered.archived, time: time, log: log.component("forwarder"), onArchived: onArchived)
+            archived: storage.recovered.archived, tls: configuration.centralTLS, time: time,
+            log: log.component("forwarder"), onArchived: onArchived)
     }
 
     private static func writer(
@@ -145,12 +150,13 @@ package final class EdgeRelayService: Sendable {
     package var consolePort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console
+        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console, _ identity: RelayIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
-            try HTTPServer(
+            try identity.serve(
                 configuration.limits.server(address.host, address.port),
-                handler: RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators))
+                RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators),
+                always: reports)
         }
         guard let consoleAddress = configuration.consoleListen else {
             return [try server(configuration.listen, reports: true, operators: true)]
@@ -161,7 +167,8 @@ package final class EdgeRelayService: Sendable {
         ]
     }
 
-    /// Reads the configuration again and puts rules and limits in force; keeps the old ones where one thing is wrong.
+    /// Reads the configuration again and puts rules, limits and certificates in force; keeps the old ones where one
+    /// thing is wrong.
     package func reload() { operations.runReload() }
 
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
@@ -176,6 +183,7 @@ package final class EdgeRelayService: Sendable {
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
         for stop in stops { stop.join() }
         forwarder?.stop()
+        identity.stop()
         maintenance.stop()
         for thread in threads { thread.join() }
         storage.store.close()

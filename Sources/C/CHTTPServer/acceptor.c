@@ -97,12 +97,18 @@ void chs_connection_changed(
     void *context, struct MHD_Connection *connection, void **socket_context,
     enum MHD_ConnectionNotificationCode change) {
     chs_server *server = context;
-    if (change == MHD_CONNECTION_NOTIFY_STARTED) return chs_watch_begin(server, connection, socket_context);
-    pthread_mutex_lock(&server->places);
-    chs_watch_end(server, connection, *socket_context);
-    pthread_mutex_unlock(&server->places);
-    *socket_context = NULL;
-    connection_gone(server);
+    chs_connection *watched = *socket_context;
+    if (change == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = watched = chs_watch_begin(server, connection);
+        if (watched != NULL && server->configuration.tls != NULL) watched->peer = chs_peer_begin(server, connection);
+    } else if (change == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (watched != NULL && watched->peer != NULL) chs_peer_end(watched->peer);
+        pthread_mutex_lock(&server->places);
+        chs_watch_end(server, connection, watched);
+        pthread_mutex_unlock(&server->places);
+        *socket_context = NULL;
+        connection_gone(server);
+    }
 }
 
 /// False when the server is closing.

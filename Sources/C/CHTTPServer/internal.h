@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "CHTTPServer.h"
+#include "tls.h"
 
 /// What a connection is at; see watch.c.
 enum chs_phase { CHS_PHASE_WAITING, CHS_PHASE_BODY, CHS_PHASE_HANDLER, CHS_PHASE_ANSWER, CHS_PHASE_STREAM };
@@ -18,8 +19,9 @@ enum chs_cut {
     CHS_CUT_REASONS
 };
 
-/// One open connection, from libmicrohttpd's STARTED to its CLOSED.
+/// One open connection, from libmicrohttpd's STARTED to its CLOSED; its context of the connection.
 typedef struct chs_connection {
+    chs_peer *peer;  // NULL: plain HTTP
     int fd;
     unsigned slot;  // in server->watched
     // Written by the connection's server thread.
@@ -59,6 +61,9 @@ struct chs_server {
     pthread_cond_t watch_wake;
     bool is_watched;
     atomic_bool watch_stopped;
+    pthread_mutex_t peers_lock;  // guards `tls` and the list
+    chs_tls *tls;                // NULL: plain HTTP, for good
+    chs_peer *peers;             // one for each open TLS connection
     // Requests begun and not completed, and requests given to Swift and not answered: on cache lines of their own,
     // because every thread writes to them.
     _Alignas(64) atomic_int_fast64_t active;
@@ -74,6 +79,7 @@ struct chs_exchange {
     chs_server *server;
     struct MHD_Connection *connection;
     chs_connection *watched;  // NULL if it is not watched
+    chs_peer *peer;  // NULL: plain HTTP
     const char *method;
     const char *path;
     struct MHD_Response *response;
@@ -133,7 +139,8 @@ void chs_addresses_free(chs_server *server);
 bool chs_watch_start(chs_server *server);
 void chs_watch_stop(chs_server *server);
 void chs_watch_free(chs_server *server);
-void chs_watch_begin(chs_server *server, struct MHD_Connection *connection, void **socket_context);
+/// NULL when out of memory.
+chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *connection);
 void chs_watch_end(chs_server *server, struct MHD_Connection *connection, chs_connection *watched);
 /// NULL if it is not watched.
 chs_connection *chs_watched(struct MHD_Connection *connection);

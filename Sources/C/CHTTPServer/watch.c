@@ -67,21 +67,23 @@ static bool make_slot(chs_server *server) {
     return true;
 }
 
-void chs_watch_begin(chs_server *server, struct MHD_Connection *connection, void **socket_context) {
+chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *information =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     chs_connection *watched = information != NULL ? calloc(1, sizeof *watched) : NULL;
-    if (watched == NULL) return;  // Then only libmicrohttpd's idle timeout looks after it.
+    if (watched == NULL) return NULL;  // Then only libmicrohttpd's idle timeout looks after it.
     watched->fd = information->connect_fd;
     watched->since_ms = now_ms();
     pthread_mutex_lock(&server->places);
-    if (make_slot(server)) {
+    bool has_slot = make_slot(server);
+    if (has_slot) {
         watched->slot = server->watched_count;
         server->watched[server->watched_count++] = watched;
-        *socket_context = watched;
     }
     pthread_mutex_unlock(&server->places);
-    if (*socket_context == NULL) free(watched);
+    if (has_slot) return watched;
+    free(watched);
+    return NULL;
 }
 
 /// With `places` locked.

@@ -24,7 +24,16 @@ package struct ConfigurationCheck: Sendable {
 
     /// Checks that other parts of the relay make of their own sections: TLS files, secrets.
     package typealias Part = @Sendable (RelayConfiguration) -> [CheckFinding]
-    package static let parts: [Part] = []
+    package static let parts: [Part] = [
+        { configuration in
+            do {
+                try configuration.checkCertificates()
+                return []
+            } catch {
+                return [.error("tls", "\(error)")]
+            }
+        }
+    ]
 
     /// - Parameter isReload: asked by the relay that runs, about what it is to run with.
     package init(_ configuration: RelayConfiguration, isReload: Bool = false) {

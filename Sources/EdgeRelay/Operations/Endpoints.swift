@@ -28,12 +28,13 @@ package final class Endpoints: Sendable {
         for server in servers { server.update(maxConnections: limits.maxConnections, admission: limits.admission) }
     }
 
-    /// Whether each server answers on its port. One whose places are all taken is not asked: it would have to wait, and
+    /// Whether each plain server answers on its port (a TLS port would count us among those without a certificate). One
+    /// whose places are all taken is not asked: it would have to wait, and
     /// its limits see to it that places become free.
     package func answer(withinSeconds seconds: Double) -> Bool {
         let (servers, hosts, maxConnections) = opened.withLock { $0 }
         return zip(servers, hosts).allSatisfy { server, host in
-            server.connections >= maxConnections
+            !server.isPlain || server.connections >= maxConnections
                 || ListeningSocket.answers(host: host, port: server.port, timeoutSeconds: seconds)
         }
     }

@@ -1,6 +1,7 @@
 // relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
 
 package import Configuration
+package import Identity
 import Models
 import System
 
@@ -30,6 +31,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var tls: TLSConfiguration?
 }
 
 extension RelayConfiguration {
@@ -77,8 +79,9 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
-        try configuration.refuseWhatIsNotThereYet()
+        try configuration.checkTLS()
         return configuration
     }
 
@@ -104,18 +107,12 @@ extension RelayConfiguration {
         section = try reader.object("limits")
         limits = try Limits.read(&section)
 
-        for later in ["tls", "alerts"] where reader.has(later) {
+        for later in ["alerts"] where reader.has(later) {
             throw ConfigurationError(key: later, problem: Self.notYet)
         }
     }
 
     private static let notYet = "is not available in this version; leave it out"
-
-    /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
-    private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
-        try listen.requireLoopback(key: "listen")
-        try consoleListen?.requireLoopback(key: "console_listen")
-    }
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
         var trimmed: [String] = []
@@ -123,9 +120,6 @@ extension RelayConfiguration {
             let key = "central[\(index)]"
             guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
                 throw ConfigurationError(key: key, problem: "must start with http:// or https://")
-            }
-            if url.hasPrefix("https://") {
-                throw ConfigurationError(key: key, problem: "TLS to central \(notYet)")
             }
             trimmed.append(url.hasSuffix("/") ? String(url.dropLast()) : url)
         }

@@ -2,6 +2,7 @@
 // manager's messages. EdgeRelayService wires it to the stages.
 
 import System
+import Identity
 import Log
 
 struct RelayOperations: Sendable {
@@ -14,7 +15,7 @@ struct RelayOperations: Sendable {
 
     init(
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log, notifier: ServiceNotifier,
-        alerting: Alerting, board: DroneBoard, writer: BufferWriter,
+        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity,
         load: @escaping @Sendable () throws -> RelayConfiguration
     ) {
         self.notifier = notifier
@@ -22,7 +23,8 @@ struct RelayOperations: Sendable {
         let (pulse, endpoints) = (Pulse(time: time), endpoints)
         self.pulse = pulse
         reload = Reload(
-            configuration, time: time, log: log.component("reload"), steps: Self.steps(alerting, board, endpoints),
+            configuration, time: time, log: log.component("reload"),
+            steps: Self.steps(alerting, board, endpoints, identity),
             load: load)
         supervision = Supervision(
             notifier: notifier,
@@ -33,11 +35,18 @@ struct RelayOperations: Sendable {
     }
 
     /// What a reload puts in force, each checked before any is.
-    private static func steps(_ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints) -> [ReloadStep] {
+    private static func steps(
+        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity
+    ) -> [ReloadStep] {
         [
             ReloadStep { next in
                 let rules = try next.loadRules()
                 return { alerting.replaceRules(rules) }
+            },
+            // The files' contents; other paths take a restart.
+            ReloadStep { next in
+                try next.checkCertificates()
+                return { identity.keeper?.look() }
             },
             ReloadStep { next in
                 {

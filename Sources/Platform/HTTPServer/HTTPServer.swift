@@ -34,13 +34,15 @@ package struct HTTPServerConfiguration: Sendable {
     package var watchMilliseconds: Int
     /// How long `stop()` waits for requests in flight.
     package var stopTimeoutSeconds: Int
+    /// nil: plain HTTP.
+    package var tls: HTTPServerTLS?
 
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
         idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 16 << 10, maxBodyBytesInFlight: Int = 512 << 20,
         maxDrainedBytes: Int = 32 << 20, admission: HTTPAdmissionLimits = HTTPAdmissionLimits(),
         maxHeaderFields: Int = 64, maxURIBytes: Int = 4 << 10, watchMilliseconds: Int = 1000,
-        stopTimeoutSeconds: Int = 10
+        stopTimeoutSeconds: Int = 10, tls: HTTPServerTLS? = nil
     ) {
         self.host = host
         self.port = port
@@ -55,6 +57,7 @@ package struct HTTPServerConfiguration: Sendable {
         self.maxURIBytes = maxURIBytes
         self.watchMilliseconds = watchMilliseconds
         self.stopTimeoutSeconds = stopTimeoutSeconds
+        self.tls = tls
     }
 }
 
@@ -77,13 +80,23 @@ package final class HTTPServer: Sendable {
 
     /// The port really bound.
     package let port: UInt16
+    /// No TLS.
+    package let isPlain: Bool
 
     package init(_ configuration: HTTPServerConfiguration, handler: any HTTPHandler) throws(HTTPServerError) {
         precondition(configuration.threads >= 2, "libmicrohttpd's suspend and resume needs at least two threads")
         precondition(configuration.maxConnections >= configuration.threads, "each server thread needs a connection")
         let host = configuration.host == "localhost" ? "127.0.0.1" : configuration.host
-        let core = HTTPServerCore(handler: handler)
+        let core = HTTPServerCore(handler: handler, tls: configuration.tls)
+        isPlain = configuration.tls == nil
         var settings = configuration.native
+        let credentials = try configuration.tls?.credentials.makeNative()
+        // The server keeps a reference of its own.
+        defer { chs_tls_release(credentials) }
+        settings.tls = credentials
+        settings.admit_peer = admitPeer
+        settings.handshake_refused = handshakeRefused
+        settings.handshake_timeout_seconds = UInt32(configuration.tls?.handshakeTimeoutSeconds ?? 0)
         let context = Unmanaged.passRetained(core)
         settings.context = context.toOpaque()
         var errorNumber: Int32 = 0
@@ -140,6 +153,22 @@ package final class HTTPServer: Sendable {
         Unmanaged.passUnretained(core).release()
     }
 
+    /// Connections from now on begin with these; open ones keep those they have. On an error nothing changes.
+    package func reload(_ credentials: HTTPServerCredentials) throws(HTTPServerError) {
+        precondition(core.tls != nil, "only a server that began with TLS can be given other credentials")
+        let native = try credentials.makeNative()
+        defer { chs_tls_release(native) }
+        stopped.withLock { if !$0 { chs_server_set_tls(server, native) } }
+    }
+
+    /// Its clients are anonymous (enrolment).
+    package var asksNoClientCertificate: Bool { core.tls?.credentials.clientAuthorities == nil }
+
+    /// Asks `HTTPServerTLS.admit` again about every open connection and closes those it refuses.
+    package func recheckPeers() {
+        stopped.withLock { if !$0 { chs_server_recheck_peers(server) } }
+    }
+
     private static func hint(_ errorNumber: Int32) -> String {
         switch errorNumber {
         case 98: "The address is in use: stop the other program, or choose another port."
@@ -154,9 +183,13 @@ package final class HTTPServer: Sendable {
 /// What the C callbacks reach through their context pointer; lives as long as the C server.
 final class HTTPServerCore: Sendable {
     let handler: any HTTPHandler
+    let tls: HTTPServerTLS?
     private let streams = Mutex<(open: [ObjectIdentifier: HTTPResponseStream], closing: Bool)>(([:], false))
 
-    init(handler: any HTTPHandler) { self.handler = handler }
+    init(handler: any HTTPHandler, tls: HTTPServerTLS?) {
+        self.handler = handler
+        self.tls = tls
+    }
 
     func opened(_ stream: HTTPResponseStream) {
         let closing = streams.withLock { streams in
@@ -189,7 +222,7 @@ extension HTTPServerConfiguration {
         settings.max_header_fields = UInt32(maxHeaderFields)
         settings.max_uri_bytes = maxURIBytes
         settings.watch_interval_ms = UInt32(watchMilliseconds)
-        settings.is_plain = true
+        settings.is_plain = tls == nil
         settings.idle_timeout_seconds = UInt32(idleTimeoutSeconds)
         settings.header_memory_bytes = headerMemoryBytes
         settings.max_drained_bytes = maxDrainedBytes
@@ -201,7 +234,7 @@ extension HTTPServerConfiguration {
     }
 }
 
-private func core(_ context: UnsafeMutableRawPointer?) -> HTTPServerCore {
+func core(_ context: UnsafeMutableRawPointer?) -> HTTPServerCore {
     guard let context else { preconditionFailure("libmicrohttpd lost the server's context") }
     return Unmanaged<HTTPServerCore>.fromOpaque(context).takeUnretainedValue()
 }
@@ -226,6 +259,7 @@ private func refuseBody(_ context: UnsafeMutableRawPointer?, _ exchange: OpaqueP
     let head = HTTPRequestHead(exchange)
     let response =
         switch status {
+        case 403: HTTPServerTLS.refusal
         case 413: handler.bodyTooLarge(head)
         case 414, 431: HTTPResponse.headTooLarge(status: Int(status))
         case 503: handler.outOfRoom(head)
