@@ -122,6 +122,7 @@ extension RelayConfiguration {
         if central != old.central { keys.append("central") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
+        if mqtt != old.mqtt { keys.append(mqtt.listen != old.mqtt.listen ? "mqtt_listen" : "mqtt") }
         return keys + limits.needsRestart(from: old.limits)
     }
 }
