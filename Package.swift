@@ -98,7 +98,7 @@ let package = Package(
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "Log", "System"]),
+        program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(

@@ -14,6 +14,7 @@ final class RelayMetrics: Sendable {
         self.figures = figures
         latest = Mutex(figures())
         registerBuffer()
+        registerStorage()
         registerReports()
         registerUplink()
         registerMQTT()
