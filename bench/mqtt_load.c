@@ -1,6 +1,6 @@
 // Measures the relay's MQTT listener: N connections on one thread, each with a window of QoS 1 publishes, for some
 // seconds. Prints acknowledged publishes a second and the time from publish to PUBACK (p50, p99).
-//   cc -O2 -o mqtt_load Tests/Clients/mqtt_load.c && ./mqtt_load PORT CONNECTIONS WINDOW SECONDS [BYTES]
+//   cc -O2 -o mqtt_load bench/mqtt_load.c && ./mqtt_load PORT CONNECTIONS WINDOW SECONDS [BYTES]
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
