@@ -122,7 +122,7 @@ let package = Package(
             "EdgeRelayTests",
             [
                 "EdgeRelay", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
-                "SegmentedLog",
+                "SegmentedLog", "Identity",
             ]),
         tests(
             "CentralTests",

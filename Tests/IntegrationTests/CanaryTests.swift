@@ -1,5 +1,5 @@
-// No name and no word of a report leaves the report (I9, F126): hostile requests that carry a marked text in every place a
-// client can write to, then a look into everything the relay says about itself.
+// No name and no word of a report leaves the report (I9, F126): hostile requests that carry a marked text in every
+// place a client can write to, then a look into everything the relay says about itself.
 
 import Foundation
 import Glibc
@@ -11,8 +11,8 @@ import Testing
 struct CanaryTests {
     static let canary = "Zq7Canary"
 
-    /// Requests with the canary in names, words, unknown keys, headers, paths and broken syntax. (The key of a reading at
-    /// fault is named to its sender: it is a field's name, not a person's.)
+    /// Requests with the canary in names, words, unknown keys, headers, paths and broken syntax. (The key of a reading
+    /// at fault is named to its sender: it is a field's name, not a person's.)
     private static var requests: [String] {
         let name = "\(canary) \"\\u0000\u{1F54A}"
         let good = Requests.report(

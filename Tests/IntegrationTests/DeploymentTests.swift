@@ -1,5 +1,5 @@
-// What is shipped to a station: the examples are accepted by the program, the unit by systemd, the metrics and alarms by
-// Prometheus; the dashboard asks for metrics that exist; the package holds what it should.
+// What is shipped to a station: the examples are accepted by the program, the unit by systemd, the metrics and alarms
+// by Prometheus; the dashboard asks for metrics that exist; the package holds what it should.
 
 import Foundation
 import HTTPClient

@@ -7,7 +7,7 @@ extension RelayOpenAPI {
         "Report": {
           "type": "object",
           "required": ["drone_id", "location"],
-          "description": "At most 256 KiB and 16 levels. Unknown members are kept. (drone_id, boot, seq) is its identity.",
+          "description": "At most 256 KiB, 16 levels. Unknown members are kept. (drone_id, boot, seq) is its identity.",
           "properties": {
             "drone_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             "boot": {
