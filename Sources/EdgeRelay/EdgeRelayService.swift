@@ -24,6 +24,7 @@ package final class EdgeRelayService: Sendable {
     private let writer: BufferWriter
     private let writerThread: WorkerThread
     private let identity: RelayIdentity
+    private let console: Console
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
     private let operations: RelayOperations
@@ -84,7 +85,7 @@ package final class EdgeRelayService: Sendable {
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             carriedOver: recovered.carriedOver, operations: operations)
-        let console = Console(
+        console = Console(
             relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
             readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
@@ -99,7 +100,7 @@ package final class EdgeRelayService: Sendable {
         threads =
             (forwarder?.start() ?? []) + [
                 WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
-                operations.supervisionThread(),
+                operations.supervisionThread(), console.largeAnswersThread(),
             ]
         announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
     }
@@ -182,6 +183,7 @@ package final class EdgeRelayService: Sendable {
         // At the same time: each may wait for its slowest client.
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
         for stop in stops { stop.join() }
+        console.stop()
         forwarder?.stop()
         identity.stop()
         maintenance.stop()

@@ -40,7 +40,7 @@ struct RelayConfigurationTests {
             ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
             ("buffer: {segment_bytes: 1000000000, max_bytes: 2000000000}", "buffer.segment_bytes"),
             (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
-            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls"),
+            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls.key"),
             (#"console_listen: "0.0.0.0:1""#, "console_listen"),
         ])
     func refused(_ members: String, _ key: String) {
