@@ -67,6 +67,7 @@ let package = Package(
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
+        platform("MQTTServer", ["System"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -85,8 +86,8 @@ let package = Package(
         module(
             "EdgeRelay",
             [
-                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
+                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "MQTTServer",
+                "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module(
             "Central",
@@ -97,7 +98,7 @@ let package = Package(
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "Log", "System"]),
+        program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(
@@ -115,10 +116,14 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests("MQTTServerTests", ["MQTTServer", "System"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
-            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
+            [
+                "EdgeRelay", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
+                "SegmentedLog", "Identity",
+            ]),
         tests(
             "CentralTests",
             [

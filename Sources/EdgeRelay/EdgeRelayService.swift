@@ -26,6 +26,7 @@ package final class EdgeRelayService: Sendable {
     private let identity: RelayIdentity
     private let console: Console
     private let servers: [HTTPServer]
+    private let mqtt: MQTTListener?
     private let maintenance: Maintenance
     private let operations: RelayOperations
     private let threads: [WorkerThread]
@@ -67,10 +68,13 @@ package final class EdgeRelayService: Sendable {
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(
             admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: store,
-            directory: configuration.dataDirectory)
+            directory: configuration.dataDirectory, reserve: storage.reserve)
         let progress = WriterProgress(time: time)
         writer = Self.writer(store, gauge, forwarder, progress, log: log, onFatal: onFatal)
         let writer = writer
+        let keeper = BufferKeeper(
+            settings: configuration.buffer, time: time, log: log.component("buffer"), storage: storage,
+            forwarder: forwarder, writer: writer, gauge: gauge)
         writerThread = WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { writer.run(recent: recovered.recent) }
 
         // 5. What is asked from outside.
@@ -78,25 +82,30 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
+        mqtt = try MQTTListener(
+            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
+        let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
             identity: certificates, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
-            carriedOver: recovered.carriedOver, operations: operations)
+            recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         console = Console(
-            relayID: relayID, time: time, board: board, book: book, writer: writer, figures: { figures.now() },
+            relayID: relayID, time: time, board: board, book: book, writer: writer,
+            figures: { figures.now().with(mqtt) },
             readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
-            configuration: configuration, time: time, log: log.component("maintenance"), store: store,
-            state: storage.state, forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer,
-            gauge: gauge, wake: wake, eachRound: operations.eachRound { figures.now().summary })
+            time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
+            alerting: alerting, writer: writer, gauge: gauge, wake: wake,
+            eachRound: operations.eachRound { figures.now().summary })
         let maintenance = maintenance
+        store.startBackground()
         threads =
             (forwarder?.start() ?? []) + [
                 WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
@@ -125,7 +134,7 @@ package final class EdgeRelayService: Sendable {
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: .init(
                 maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-            archived: storage.recovered.archived, tls: configuration.centralTLS, time: time,
+            recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onArchived: onArchived)
     }
 
@@ -139,7 +148,7 @@ package final class EdgeRelayService: Sendable {
             gauge.committed()
         } onFailure: { error in
             log.error("buffer_write_failed", ["error": .string("\(error)")])
-            gauge.failed()
+            gauge.failed(diskFull: (error as? SegmentedLogError)?.code == .diskFull)
             // After a failed flush nobody knows what is on disk: never go on and acknowledge (F35).
             if let error = error as? SegmentedLogError, error.code == .fatal { onFatal("\(error)") }
         }
@@ -177,11 +186,13 @@ package final class EdgeRelayService: Sendable {
         operations.notifier.stopping()
         operations.supervision.stop()
         for server in servers { server.stopAccepting() }
+        mqtt?.stopAccepting()
         writer.close()
         writerThread.join()
         alerting.book.finishAll()
         // At the same time: each may wait for its slowest client.
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
+        mqtt?.stop()
         for stop in stops { stop.join() }
         console.stop()
         forwarder?.stop()
@@ -190,26 +201,5 @@ package final class EdgeRelayService: Sendable {
         for thread in threads { thread.join() }
         storage.store.close()
         log.info("relay_stopped", ["relay_id": .string(relayID)])
-    }
-}
-
-/// What is on disk, opened by one process at a time, and what an earlier life left there.
-struct RelayStorage: Sendable {
-    let lock: DirectoryLock
-    let state: SharedStateStore
-    let store: BufferStore
-    let recovered: Recovery
-
-    init(_ configuration: RelayConfiguration, time: any TimeSource, startedAt: Timestamp, log: Log) throws {
-        let directory = configuration.dataDirectory
-        try FileSystem.makeDirectories(directory)
-        lock = try DirectoryLock(directory)
-        let opened = try StateStore.openOrReplace(path: "\(directory)/state.db", log: log)
-        store = try BufferStore(
-            directory: "\(directory)/buffer", segmentBytes: configuration.buffer.segmentBytes, log: log)
-        recovered = try Recovery.read(
-            store, relayID: configuration.relayID, state: opened, now: startedAt,
-            monotonic: time.monotonicNanoseconds())
-        state = SharedStateStore(opened)
     }
 }
