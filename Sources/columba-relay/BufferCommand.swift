@@ -140,7 +140,8 @@ struct BufferCommand {
         }
         if options.json, options.output != nil {
             StandardStreams.output(
-                #"{"exported":\#(exported),"epochs":\#(epochs.count),"left_out":\#(unknown),"damaged":\#(incidents.count)}"#
+                #"{"exported":\#(exported),"epochs":\#(epochs.count),"#
+                    + #""left_out":\#(unknown),"damaged":\#(incidents.count)}"#
                     + "\n")
         } else {
             StandardStreams.error("\(exported) records exported\n")

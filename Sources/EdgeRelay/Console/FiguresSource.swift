@@ -22,10 +22,10 @@ final class FiguresSource: Sendable {
     private let board: DroneBoard
     private let alerting: Alerting
     private let gauge: BufferGauge
-    private let operations: RelayOperations
     private let recovered: Recovery
     private let keeper: BufferKeeper
     private let durability: FileSystem.Durability
+    private let operations: RelayOperations
     private let rate: Mutex<Rate>
 
     init(
@@ -44,10 +44,10 @@ final class FiguresSource: Sendable {
         self.board = board
         self.alerting = alerting
         self.gauge = gauge
-        self.operations = operations
         self.recovered = recovered
         self.keeper = keeper
         self.durability = durability
+        self.operations = operations
         rate = Mutex(Rate(at: time.monotonicNanoseconds(), bytes: 0))
     }
 
