@@ -24,6 +24,7 @@ package final class EdgeRelayService: Sendable {
     private let writer: BufferWriter
     private let writerThread: WorkerThread
     private let identity: RelayIdentity
+    private let console: Console
     private let servers: [HTTPServer]
     private let mqtt: MQTTListener?
     private let maintenance: Maintenance
@@ -56,8 +57,7 @@ package final class EdgeRelayService: Sendable {
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook()
         book.restore(recovered.alerts)
-        alerting = Alerting(
-            relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() })
+        alerting = Alerting(relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() })
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
@@ -65,16 +65,13 @@ package final class EdgeRelayService: Sendable {
         forwarder = Self.forwarder(configuration, storage, time: time, log: log) { wake.ring() }
 
         // 4. The buffer's writer: what it commits, the uplink hears of.
-        let gauge = BufferGauge(
-            admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: store,
-            directory: configuration.dataDirectory, reserve: storage.reserve)
+        let gauge = BufferGauge(configuration, storage)
         let progress = WriterProgress(time: time)
         writer = Self.writer(store, gauge, forwarder, progress, log: log, onFatal: onFatal)
-        let writer = writer
         let keeper = BufferKeeper(
             settings: configuration.buffer, time: time, log: log.component("buffer"), storage: storage,
             forwarder: forwarder, writer: writer, gauge: gauge)
-        writerThread = WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { writer.run(recent: recovered.recent) }
+        writerThread = writer.start(recent: recovered.recent)
 
         // 5. What is asked from outside.
         let ingest = ReportIngest(
@@ -91,7 +88,7 @@ package final class EdgeRelayService: Sendable {
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
-        let console = Console(
+        console = Console(
             relayID: relayID, time: time, board: board, book: book, writer: writer,
             figures: { figures.now().with(mqtt) },
             readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
@@ -103,13 +100,10 @@ package final class EdgeRelayService: Sendable {
             time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
             eachRound: operations.eachRound { figures.now().summary })
-        let maintenance = maintenance
         store.startBackground()
         threads =
-            (forwarder?.start() ?? []) + [
-                WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
-                operations.supervisionThread(),
-            ]
+            (forwarder?.start() ?? [])
+            + [maintenance.start(), operations.supervisionThread(), console.largeAnswersThread()]
         announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
     }
 
@@ -193,6 +187,7 @@ package final class EdgeRelayService: Sendable {
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
         mqtt?.stop()
         for stop in stops { stop.join() }
+        console.stop()
         forwarder?.stop()
         identity.stop()
         maintenance.stop()

@@ -122,6 +122,39 @@ final class OperationsTests {
         #expect(relay.isReady)
     }
 
+    @Test("as many drones as the board has room for are all listed, and asking for them holds up no report")
+    func manyDrones() throws {
+        let text = try String(contentsOfFile: configurationPath, encoding: .utf8)
+        try write(text.replacing("limits: {", with: "limits: {drones_on_board: 2000, "), "relay-0.json5")
+        try relay.start()
+        for first in stride(from: 0, to: 2_000, by: 500) {
+            let lines = (first..<first + 500).map { Requests.report(drone: "drone-\($0)", seq: 1) }
+            let answer = try Requests.post(relay, lines.joined(separator: "\n"), type: "application/x-ndjson")
+            #expect(answer.status == 202)
+        }
+        let asking = try (0..<8).map { _ in try RawSocket(port: relay.port) }
+        for socket in asking { socket.send("GET /v1/drones HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") }
+        #expect(try Requests.post(relay, Requests.report(drone: "drone-0", seq: 2)).status == 202)
+        for socket in asking { #expect(socket.receiveAll().hasPrefix("HTTP/1.1 200 OK")) }
+        #expect((try station.json(relay, "/v1/drones")["drones"] as? [Any])?.count == 2_000)
+    }
+
+    @Test("a relay that stood still for a while (SIGSTOP) goes on where it was")
+    func frozen() throws {
+        try relay.start()
+        #expect(try Requests.post(relay, Requests.report(seq: 1)).status == 202)
+        let waiting = try RawSocket(port: relay.port)
+        relay.signal(SIGSTOP)
+        poll(nil, 0, 50)
+        waiting.send("GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        poll(nil, 0, 6_500)
+        relay.signal(SIGCONT)
+        #expect(waiting.receiveAll().hasPrefix("HTTP/1.1 200 OK"), "who waited meanwhile is answered, not cut")
+        #expect(try Requests.post(relay, Requests.report(seq: 1)).status == 202)
+        let counters = try section("counters")
+        #expect(counters["stored"] as? Int == 1 && counters["duplicates"] as? Int == 1)
+    }
+
     @Test("what was acknowledged before SIGTERM under load is in the buffer afterwards", .timeLimit(.minutes(3)))
     func terminate() throws {
         try relay.start()

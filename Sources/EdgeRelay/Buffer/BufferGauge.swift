@@ -29,6 +29,12 @@ package final class BufferGauge: Sendable {
         measure()
     }
 
+    convenience init(_ configuration: RelayConfiguration, _ storage: RelayStorage) {
+        self.init(
+            admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: storage.store,
+            directory: configuration.dataDirectory, reserve: storage.reserve)
+    }
+
     package var level: BufferLevel { Self.levels[levelIndex.load(ordering: .relaxed)] }
     package var usedBytes: Int { bytes.load(ordering: .relaxed) }
     /// What `/readyz` says: the last transaction went to disk and the next would find room.

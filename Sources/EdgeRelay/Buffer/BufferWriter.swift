@@ -4,7 +4,7 @@
 import Crypto
 import Models
 package import SegmentedLog
-import System
+package import System
 
 package final class BufferWriter: Sendable {
     /// Records in one transaction: more would only lengthen the wait of the first.
@@ -87,6 +87,11 @@ package final class BufferWriter: Sendable {
 
     /// Takes no more requests; `run` returns when all queued ones are answered.
     package func close() { queue.update { $0.isClosed = true } }
+
+    /// Starts the writer thread.
+    package func start(recent: RecentIdentities) -> WorkerThread {
+        WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { self.run(recent: recent) }
+    }
 
     /// The writer thread's body. `recent` is what was stored lately, read back from disk.
     package func run(recent: RecentIdentities) {

@@ -11,6 +11,7 @@ package final class Console: RelayConsole {
     private let board: DroneBoard
     private let book: AlertBook
     private let writer: BufferWriter
+    private let large: LargeAnswers
     private let instruments: RelayMetrics
     private let figures: @Sendable () -> RelayFigures
     private let readiness: @Sendable () -> Bool
@@ -26,6 +27,7 @@ package final class Console: RelayConsole {
         self.board = board
         self.book = book
         self.writer = writer
+        large = LargeAnswers(time: time)
         self.figures = figures
         self.readiness = readiness
         self.moreMetrics = moreMetrics
@@ -38,15 +40,26 @@ package final class Console: RelayConsole {
     package func page() -> [UInt8] { StatusPage.html(figures()) }
     package func openAPI() -> [UInt8] { Array(RelayOpenAPI.document.utf8) }
 
+    package func drones(_ exchange: HTTPExchange) { large.ask(exchange) }
+
+    /// A thread for answers too large for a server thread.
+    package func largeAnswersThread() -> WorkerThread {
+        WorkerThread(name: "large-answers") { [self] in large.run(allDrones) }
+    }
+
+    /// When no server asks any more.
+    package func stop() { large.stop() }
+
     /// `{"drones":[{"drone_id","boot","seq","last_heard","silent_s","observed_at","location","reports","readings",
     /// "report"}]}`
-    package func drones() -> [UInt8] {
+    private func allDrones() -> [UInt8] {
         let parser = ReportParser()
-        var writer = JSONWriter(reservedBytes: 64 << 10)
+        let drones = board.list(at: time.monotonicNanoseconds())
+        var writer = JSONWriter(reservedBytes: drones.reduce(1 << 10) { $0 + $1.sighting.body.count + 512 })
         writer.object { writer in
             writer.key("drones")
             writer.array { writer in
-                for drone in board.list(at: time.monotonicNanoseconds()) {
+                for drone in drones {
                     append(drone.sighting, silentSeconds: drone.silentSeconds, parser, to: &writer)
                 }
             }

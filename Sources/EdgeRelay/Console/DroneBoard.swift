@@ -36,7 +36,8 @@ package final class DroneBoard: Sendable {
     private let rate: Mutex<Rate>
 
     package init(maxDrones: Int, ratePerSecond: Double, burst: Double) {
-        maxDronesPerShard = max(1, maxDrones / Self.shards)
+        // The shards are never filled evenly: an eighth more for each, so that so many drones do find their place.
+        maxDronesPerShard = max(1, maxDrones / Self.shards) * 9 / 8 + 8
         rate = Mutex(Rate(perSecond: ratePerSecond, burst: burst))
     }
 

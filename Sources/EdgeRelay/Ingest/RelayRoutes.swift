@@ -6,7 +6,7 @@ package import Models
 /// What answers the requests that are not reports.
 package protocol RelayConsole: Sendable {
     func status() -> [UInt8]
-    func drones() -> [UInt8]
+    func drones(_ exchange: HTTPExchange)
     func alerts(state: AlertState?, since: Timestamp?, limit: Int) -> [UInt8]
     func followAlerts(_ exchange: HTTPExchange)
     func change(_ exchange: HTTPExchange, alertID: String, to state: AlertState)
@@ -86,7 +86,7 @@ package struct RelayRoutes: HTTPHandler {
                 HTTPResponse(
                     status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics()))
         case "/v1/status": exchange.respond(Self.json(console.status()))
-        case "/v1/drones": exchange.respond(Self.json(console.drones()))
+        case "/v1/drones": console.drones(exchange)
         case "/v1/alerts": alerts(exchange)
         case "/v1/alerts/stream": console.followAlerts(exchange)
         case "/":

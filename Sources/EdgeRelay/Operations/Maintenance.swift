@@ -53,6 +53,10 @@ package final class Maintenance: Sendable {
 
     package func stop() { wake.state.update { $0.isStopped = true } }
 
+    package func start() -> WorkerThread {
+        WorkerThread(name: "maintenance", stackBytes: 4 << 20) { self.run() }
+    }
+
     /// The maintenance thread's body.
     package func run() {
         var due = Due()

@@ -14,8 +14,8 @@ extension RelayConfiguration {
         package var admission = HTTPAdmissionLimits()
         /// An idle connection is closed.
         package var idleSeconds = 60
-        /// 431 beyond it.
-        package var maxHeaderBytes = 16 << 10
+        /// 431 beyond it. Each connection keeps this much memory while it is open: what idle connections cost.
+        package var maxHeaderBytes = 8 << 10
         package var maxHeaderFields = 64
         /// Path and query; 414 beyond it.
         package var maxURIBytes = 4 << 10

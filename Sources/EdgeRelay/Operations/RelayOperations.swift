@@ -46,7 +46,7 @@ struct RelayOperations: Sendable {
             // The files' contents; other paths take a restart.
             ReloadStep { next in
                 try next.checkCertificates()
-                return { identity.keeper?.look() }
+                return { identity.look() }
             },
             ReloadStep { next in
                 {
