@@ -52,6 +52,7 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
         shim("CHTTPServer", ["CMicrohttpd"]),
         shim("CHTTPClient", ["CCurl"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
@@ -65,6 +66,7 @@ let package = Package(
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
+        platform("MQTTClient", ["CMosquitto"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -76,11 +78,13 @@ let package = Package(
         // What Columba is
         module("Models"),
         module("SyncProtocol", ["Models"]),
+        // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
+        module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
         module(
             "EdgeRelay",
             [
-                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "SQLite",
-                "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
+                "MQTTClient", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
             ]),
         module(
             "Central",
@@ -94,7 +98,7 @@ let package = Package(
         program("columba-relay", ["EdgeRelay", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
-        module("ColumbaCommands", ["Simulation", "Models", "Crypto", "System"]),
+        module("ColumbaCommands", ["Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System"]),
         program("columba", ["ColumbaCommands"]),
         program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
 
@@ -107,7 +111,10 @@ let package = Package(
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
-            ["EdgeRelay", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto", "SegmentedLog"]),
+            [
+                "EdgeRelay", "AlertRules", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
+                "SegmentedLog", "HTTPClient", "HTTPServer", "MQTTClient", "Metrics",
+            ]),
         tests(
             "CentralTests",
             [

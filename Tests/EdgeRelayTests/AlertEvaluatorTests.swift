@@ -1,6 +1,6 @@
 // Which reports raise which alerts.
 
-import EdgeRelay
+import AlertRules
 import JSON
 import Models
 import Testing

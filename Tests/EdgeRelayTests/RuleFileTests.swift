@@ -1,7 +1,7 @@
 // Rule files: the contract's own example loads; every mistake is named with its place.
 
 import Configuration
-import EdgeRelay
+import AlertRules
 import Testing
 
 @Suite("a rule file")
@@ -14,7 +14,7 @@ struct RuleFileTests {
         #expect(
             rules.rules[0].condition == .citizen(peacescore: Threshold(below: 20, above: nil), minimumConfidence: nil))
         #expect(rules.rules[1].forReports == 2)
-        #expect(rules.rules[3].condition == .silent(seconds: 180))
+        #expect(rules.rules[3].condition == .silent(seconds: 180, graceSeconds: 18))
     }
 
     static let contractExample = """

@@ -1,5 +1,6 @@
 // relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
 
+package import AlertRules
 package import Configuration
 import Models
 import System
@@ -58,7 +59,8 @@ extension RelayConfiguration {
         do {
             return try RuleFile.parse(json5: try FileSystem.read(rulesPath))
         } catch let error as ConfigurationError {
-            throw ConfigurationError(key: "\(rulesPath): \(error.key)", problem: error.problem)
+            let place = error.place.map { ":\($0.line):\($0.column)" } ?? ""
+            throw ConfigurationError(key: "\(rulesPath)\(place): \(error.key)", problem: error.problem)
         }
     }
 
