@@ -47,6 +47,7 @@ format: tools-swift ## Formats every file in place, comments included
 	@swift format format --in-place --recursive --parallel Package.swift Sources Tests bench
 
 bench: deps-run ## Measures the relay and central under load and prints the figures
+	@swift build -c release
 	@bench/run
 
 clean: ## Removes what was built (the fetched tools stay)

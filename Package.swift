@@ -100,7 +100,10 @@ let package = Package(
         // The columba program's commands are a library, so that tests can reach them.
         module("ColumbaCommands", ["Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System"]),
         program("columba", ["ColumbaCommands"]),
-        program("columba-bench", ["CHTTPClient", "System"], path: "bench/columba-bench"),
+        program(
+            "columba-bench",
+            ["CHTTPClient", "System", "Simulation", "Models", "SyncProtocol", "Compression", "Crypto", "HTTPClient"],
+            path: "bench/columba-bench"),
 
         // Tests
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),

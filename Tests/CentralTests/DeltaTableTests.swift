@@ -110,7 +110,7 @@ import Testing
         "delta-rs opens every table, counts the same rows and reads the transactions",
         .enabled(
             if: FileSystem.isExecutable(python),
-            "no Python with deltalake at .tools/python: make it with venv and deploy/tools/requirements.txt"
+            "no Python with deltalake at .tools/python: make it with venv and make deps"
         ))
     func deltaRS() throws {
         let python = Self.python

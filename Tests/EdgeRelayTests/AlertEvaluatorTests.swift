@@ -45,9 +45,8 @@ struct AlertEvaluatorTests {
     @Test("of a citizen named twice the worse score is reported")
     func worseScore() throws {
         let rules = try rules(#"{name: "low", severity: "critical", when: {citizen: {peacescore: {below: 20}}}}"#)
-        let text = Array(
-            #"{"drone_id":"d","location":{"lat":0,"lon":0},"citizens":[{"name":"A","peacescore":9},{"name":"A","peacescore":3}]}"#
-                .utf8)
+        let citizens = #"[{"name":"A","peacescore":9},{"name":"A","peacescore":3}]"#
+        let text = Array(#"{"drone_id":"d","location":{"lat":0,"lon":0},"citizens":\#(citizens)}"#.utf8)
         try text.withUnsafeBytes { bytes in
             let parser = ReportParser()
             let alerts = AlertEvaluator.statelessAlerts(try parser.parse(bytes), rules)

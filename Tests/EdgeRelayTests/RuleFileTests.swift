@@ -57,7 +57,8 @@ struct RuleFileTests {
                 "rules[0].when.any[0].silent_for_s"
             ),
             (
-                #"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}}, {name: "a", severity: "info", when: {silent_for_s: 6}}]}"#,
+                #"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}}, "#
+                    + #"{name: "a", severity: "info", when: {silent_for_s: 6}}]}"#,
                 "rules[1].name"
             ),
             (#"{ruels: []}"#, "ruels"),

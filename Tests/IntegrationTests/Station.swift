@@ -68,7 +68,8 @@ final class Station {
         let centralPath = "\(folder)/central.json5"
         try Self.write(
             """
-            {listen: "127.0.0.1:\(ports[0])", data_dir: "central", archive: {max_wait_s: \(maxWaitSeconds)}, \(centralExtra)}
+            {listen: "127.0.0.1:\(ports[0])", data_dir: "central", archive: {max_wait_s: \(maxWaitSeconds)},
+             \(centralExtra)}
             """, centralPath)
         try Self.write(Self.rules, "\(folder)/rules.json5")
         central = Server("columba-central", configuration: centralPath, port: ports[0], folder: folder)
@@ -78,7 +79,8 @@ final class Station {
             try Self.write(
                 """
                 {relay_id: "north-\(index)", position: {lat: 48.85, lon: 2.35}, listen: "127.0.0.1:\(ports[index + 1])",
-                 data_dir: "relay-\(index)", rules: "rules.json5", central: ["http://127.0.0.1:\(ports[0])"], \(relayExtra)}
+                 data_dir: "relay-\(index)", rules: "rules.json5", central: ["http://127.0.0.1:\(ports[0])"],
+                 \(relayExtra)}
                 """, path)
             relays.append(Server("columba-relay", configuration: path, port: ports[index + 1], folder: folder))
         }

@@ -1,3 +1,5 @@
+// The sync protocol's lines: what is read from them, and which mistakes still tell the record's number.
+
 import JSON
 import Models
 import Testing

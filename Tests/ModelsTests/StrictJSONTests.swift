@@ -115,14 +115,17 @@ struct StrictJSONTests {
         #expect(parser.outcome(String(repeating: " ", count: 10_000_000) + report(bytes: 1000)) == .accepted)
     }
 
-    @Test("made to hurt is answered within bounded time", arguments: hostile)
-    func hostileInputs(name: String, status: Int?, body: [UInt8]) {
+    /// By name: a runner prints its arguments, and nobody wants to read these.
+    @Test("made to hurt is answered, and never hangs", arguments: hostile.map(\.0))
+    func hostileInputs(name: String) throws {
+        let (_, status, body) = try #require(Self.hostile.first { $0.0 == name })
         let clock = ContinuousClock()
         var outcome = ParseOutcome.accepted
         // The best of three: the machine may be busy with other tests.
         let elapsed = (0..<3).map { _ in clock.measure { outcome = parser.outcome(body) } }.min() ?? .zero
         if case .refused(let answered, _, _) = outcome { #expect(answered == status) } else { #expect(status == nil) }
-        #expect(elapsed < .milliseconds(50), "\(name): \(elapsed)")
+        // Milliseconds on an idle machine; quadratic work on these would take minutes on any.
+        #expect(elapsed < .seconds(2), "\(name): \(elapsed)")
     }
 
     static let hostile: [(String, Int?, [UInt8])] = {

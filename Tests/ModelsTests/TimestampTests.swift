@@ -1,3 +1,5 @@
+// Times: what is read, what is written, and the far ends.
+
 import Models
 import Testing
 

@@ -1,3 +1,5 @@
+// The small values: identifiers, problems, geohashes, alerts.
+
 import Crypto
 import Foundation
 import JSON

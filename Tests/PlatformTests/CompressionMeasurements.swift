@@ -43,6 +43,7 @@ struct CompressionMeasurements {
                 try (0..<5).map { _ in
                     try clock.measure { _ = try Zstd.decompress(compressed, maxBytes: 1 << 24, maxRatio: 100) }
                 }.min() ?? .zero
+            #expect(compressed.count < bytes.count)
             let line =
                 "zstd level \(level): \(bytes.count) → \(compressed.count) bytes "
                 + "(\(Double(bytes.count * 10 / compressed.count) / 10)×), compress \(up), decompress \(down)\n"

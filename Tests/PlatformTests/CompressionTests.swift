@@ -1,3 +1,5 @@
+// Compression within limits: what comes back, and what is refused.
+
 import Compression
 import Foundation
 import Testing

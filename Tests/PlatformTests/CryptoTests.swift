@@ -1,3 +1,5 @@
+// Hashes, HMACs and encodings against published values.
+
 import Crypto
 import Testing
 

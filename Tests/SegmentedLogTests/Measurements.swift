@@ -38,7 +38,8 @@ import Testing
                     count: group)
                 var before = start
                 while before < end {
-                    _ = try log.append(entries)
+                    let appended = try log.append(entries)
+                    #expect(appended.count == group)
                     let after = clock.monotonicNanoseconds()
                     latencies.append(after - before)
                     before = after

@@ -1,3 +1,5 @@
+// Central's answer to a batch, to the letter of contract §4.
+
 import Foundation
 import SyncProtocol
 import Testing

@@ -1,3 +1,5 @@
+// Names and lines of batches, to the byte.
+
 import JSON
 import Models
 import SyncProtocol

@@ -1,3 +1,5 @@
+// Which reports have been seen, for ever, against plain sets.
+
 import Models
 import SyncProtocol
 import Testing

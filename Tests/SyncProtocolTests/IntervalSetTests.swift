@@ -1,3 +1,5 @@
+// Interval sets against plain sets of numbers, with a printed seed.
+
 import SyncProtocol
 import Testing
 

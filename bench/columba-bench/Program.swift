@@ -5,10 +5,12 @@ import System
 @main
 struct Program {
     static let usage = """
-        columba-bench: loads a relay and measures it
+        columba-bench: loads a relay or central and measures it
 
         usage: columba-bench load   --relay URL [options]   acknowledged reports per second and their latency
                columba-bench alerts --relay URL [options]   the same, and the time from a report to its alert
+               columba-bench archive --central URL [--reports N] [--batch N]
+                                                            batches ready-made; reports archived per second
 
           --relay URL          http://address:port of the relay (numeric address or localhost)
           --connections N      keep-alive connections, one report at a time on each (64)
@@ -30,7 +32,9 @@ struct Program {
         // A relay that closes a connection must not end the measurement.
         signal(SIGPIPE, SIG_IGN)
         do {
-            let options = try Options(arguments: Array(CommandLine.arguments.dropFirst()))
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            if arguments.first == "archive" { return print(try ArchiveLoad(arguments: arguments.dropFirst()).run()) }
+            let options = try Options(arguments: arguments)
             let generator = try LoadGenerator(options)
             let summary = try generator.run()
             print(options.json ? summary.json : summary.table)

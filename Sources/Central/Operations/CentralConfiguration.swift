@@ -6,7 +6,7 @@ import System
 package struct CentralConfiguration: Sendable, Equatable {
     package struct Archive: Sendable, Equatable {
         /// A commit is made when so many records wait …
-        package var maxRows = 200_000
+        package var maxRows = 100_000
         /// … or when the oldest has waited so many seconds.
         package var maxWaitSeconds = 5.0
         package var partitions = 4
