@@ -1,7 +1,7 @@
 // How much work the worst possible report can make of a set of rules, known when the rules are loaded: a set that could
 // hold up the relay is refused there, so that no report ever has to be cut short (F94, F95, F96).
 
-package import Configuration
+import Configuration
 import Models
 
 package enum EvaluationCost {

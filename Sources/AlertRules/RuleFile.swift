@@ -17,10 +17,19 @@ package enum RuleFile {
     package static let defaultGraceShare = 0.1
     package static let defaultGraceSeconds = 30.0
 
-    package static func parse(json5 bytes: [UInt8]) throws(ConfigurationError) -> RuleSet {
+    /// - Parameter targets: the names that `channels` may hold; nil: any.
+    package static func parse(
+        json5 bytes: [UInt8], targets: Set<String>? = nil
+    ) throws(ConfigurationError) -> RuleSet {
         let document = try PlacedDocument(json5: bytes)
         do throws(ConfigurationError) {
-            return try rules(document.root)
+            let rules = try rules(document.root)
+            if let targets, let unknown = rules.unknownChannel(targets: targets) {
+                let known = targets.isEmpty ? "none is configured" : targets.sorted().joined(separator: ", ")
+                throw ConfigurationError(
+                    key: unknown.place, problem: "no delivery target has the name \(unknown.channel); known: \(known)")
+            }
+            return rules
         } catch {
             throw document.located(error)
         }

@@ -10,6 +10,13 @@ package struct Match: Equatable, Sendable {
     package var value: Double?
     package var limit: Double?
 
+    package init(subject: String, citizen: String? = nil, value: Double? = nil, limit: Double? = nil) {
+        self.subject = subject
+        self.citizen = citizen
+        self.value = value
+        self.limit = limit
+    }
+
     static let plain = Match(subject: "", citizen: nil, value: nil, limit: nil)
 }
 

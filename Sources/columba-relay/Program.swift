@@ -1,5 +1,6 @@
 // The edge relay's program: reads the configuration, runs the service until a signal says stop.
 
+import AlertRules
 import EdgeRelay
 import Glibc
 import Log

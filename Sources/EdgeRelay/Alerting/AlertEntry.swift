@@ -50,10 +50,8 @@ extension AlertEntry {
     }
 
     /// The alert as contract §3, with who changed its state last, when and why, and how often it came again.
-    package func json() -> [UInt8] { json { _ in } }
-
-    /// The same with more members, which the closure writes.
-    func json(and more: (inout JSONWriter) -> Void) -> [UInt8] {
+    /// - Parameter deliveries: where it was sent; nil: not said.
+    package func json(deliveries: [DeliveryRecord]? = nil) -> [UInt8] {
         var writer = JSONWriter()
         writer.object { writer in
             if count > 1 { writer.member("count", count) }
@@ -65,7 +63,12 @@ extension AlertEntry {
                 writer.member("changed_at", lastChange.at)
                 if let until = lastChange.until { writer.member("shelved_until", until) }
             }
-            more(&writer)
+            if let deliveries {
+                writer.key("deliveries")
+                writer.array { writer in
+                    for delivery in deliveries { delivery.appendJSON(to: &writer) }
+                }
+            }
         }
         guard writer.bytes.count > 2 else { return alert.json() }
         return alert.json().dropLast() + [UInt8(ascii: ",")] + writer.bytes.dropFirst()

@@ -42,6 +42,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var alerts = AlertSettings()
 }
 
 extension RelayConfiguration {
@@ -57,7 +58,8 @@ extension RelayConfiguration {
     package func loadRules() throws -> RuleSet {
         guard let rulesPath else { return .empty }
         do {
-            return try RuleFile.parse(json5: try FileSystem.read(rulesPath))
+            let bytes = try FileSystem.read(rulesPath)
+            return try RuleFile.parse(json5: bytes, targets: Set(alerts.targets.map(\.name)))
         } catch let error as ConfigurationError {
             let place = error.place.map { ":\($0.line):\($0.column)" } ?? ""
             throw ConfigurationError(key: "\(rulesPath)\(place): \(error.key)", problem: error.problem)
@@ -90,6 +92,7 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.alerts = try .read(reader.object("alerts"), relativeTo: directory)
         try reader.finish()
         try configuration.refuseWhatIsNotThereYet()
         return configuration
@@ -124,7 +127,7 @@ extension RelayConfiguration {
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
         try section.finish()
 
-        for later in ["tls", "alerts"] where reader.has(later) {
+        for later in ["tls"] where reader.has(later) {
             throw ConfigurationError(key: later, problem: Self.notYet)
         }
     }
