@@ -124,7 +124,12 @@ package final class AlertDelivery: Sendable {
         }
     }
 
-    package func deliveries(of alertID: String) -> [DeliveryRecord] { ledger.withLock { $0.records(of: alertID) } }
+    /// In the order of the configuration.
+    package func deliveries(of alertID: String) -> [DeliveryRecord] {
+        let records = ledger.withLock { $0.records(of: alertID) }
+        return records.count < 2
+            ? records : targets.compactMap { target in records.first { $0.target == target.settings.name } }
+    }
 
     /// The target's queue; false when it had no room.
     private func enqueue(_ alert: Alert, _ target: DeliveryTarget?, since: Timestamp) -> Bool {

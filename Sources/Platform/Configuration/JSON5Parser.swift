@@ -9,6 +9,11 @@ package struct SourcePlace: Sendable, Equatable, CustomStringConvertible {
     package let line: Int
     package let column: Int
 
+    package init(line: Int, column: Int) {
+        self.line = line
+        self.column = column
+    }
+
     package var description: String { "line \(line), column \(column)" }
 }
 
