@@ -127,7 +127,10 @@ let package = Package(
         tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests(
             "IntegrationTests",
-            ["HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System"]),
+            [
+                "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
+                "System",
+            ]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

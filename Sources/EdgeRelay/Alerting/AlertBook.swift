@@ -57,6 +57,7 @@ package final class AlertBook: Sendable {
                 if entry.alert.foldedInto == nil { state.situations[entry.situation] = id }
                 if entry.alert.state == .shelved { state.shelved[id] = entry.lastChange?.until }
             }
+            state.recount()
         }
     }
 
@@ -220,6 +221,21 @@ extension AlertBook.State {
             entry.alert.foldedInto = id
         } else {
             situations[entry.situation] = entry.alert.alertID
+        }
+    }
+
+    /// After a crash the alerts are there (they are in the buffer), but a count may be some seconds old.
+    fileprivate mutating func recount() {
+        var folded: [String: (count: Int, last: Timestamp)] = [:]
+        for entry in entries.values {
+            guard let parent = entry.alert.foldedInto else { continue }
+            let known = folded[parent] ?? (0, entry.alert.raisedAt)
+            folded[parent] = (known.count + 1, max(known.last, entry.alert.raisedAt))
+        }
+        for (parent, found) in folded {
+            guard let entry = entries[parent] else { continue }
+            entries[parent]?.count = max(entry.count, 1 + found.count)
+            entries[parent]?.lastRaisedAt = max(entry.lastRaisedAt ?? found.last, found.last)
         }
     }
 
