@@ -53,8 +53,9 @@ let package = Package(
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
-        shim("CHTTPServer", ["CMicrohttpd"]),
-        shim("CHTTPClient", ["CCurl"]),
+        system("CGnuTLS", "gnutls", "libgnutls28-dev"),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
+        shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
@@ -63,6 +64,7 @@ let package = Package(
         platform("SQLite", ["CSQLite"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
+        platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
@@ -77,6 +79,10 @@ let package = Package(
 
         // What Columba is
         module("Models"),
+        // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
+        module(
+            "Identity",
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
         module("SyncProtocol", ["Models"]),
         // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
         module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
@@ -84,13 +90,14 @@ let package = Package(
             "EdgeRelay",
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
-                "MQTTClient", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "MQTTClient", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates",
+                "Identity",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
-                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration",
+                "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
@@ -98,7 +105,12 @@ let package = Package(
         program("columba-relay", ["EdgeRelay", "AlertRules", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
-        module("ColumbaCommands", ["Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System"]),
+        module(
+            "ColumbaCommands",
+            [
+                "Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System", "Certificates",
+                "HTTPClient", "Identity",
+            ]),
         program("columba", ["ColumbaCommands"]),
         program(
             "columba-bench",
@@ -129,8 +141,9 @@ let package = Package(
             "IntegrationTests",
             [
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
-                "System",
+                "System", "Certificates",
             ]),
+        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

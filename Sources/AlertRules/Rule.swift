@@ -87,7 +87,8 @@ package struct RuleSet: Sendable, Equatable {
     package init(version: Int, rules: [Rule]) {
         self.version = version
         self.rules = rules
-        gravestFirst = AlertSeverity.allCases.reversed().flatMap { severity in rules.filter { $0.severity == severity } }
+        gravestFirst = AlertSeverity.allCases.reversed().flatMap { severity in rules.filter { $0.severity == severity }
+        }
         hasStatefulRules = rules.contains(where: \.needsState)
     }
 

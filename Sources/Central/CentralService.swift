@@ -24,7 +24,9 @@ package final class CentralService: Sendable {
     private let lock: DirectoryLock
     private let stream: EmbeddedStream
     private let loop: ArchiveLoop
+    private let identity: CentralIdentity
     private let servers: [HTTPServer]
+    private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
 
@@ -42,15 +44,7 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let lakeDirectory = try Self.directory(configuration.lake)
-        let vaultDirectory = try Self.directory(configuration.vault)
-        let lake = try LocalObjectStore(directory: lakeDirectory)
-        var settings = ArchiverConfiguration(
-            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
-            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
-            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
-        settings.partitions = configuration.archive.partitions
-        let archiver = try Archiver(settings, time: time)
+        let (lake, archiver) = try Self.archive(configuration, duckDB, time: time)
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
@@ -63,6 +57,8 @@ package final class CentralService: Sendable {
         }
 
         // 3. Intake, archive, query.
+        let certificates = try CentralIdentity(configuration.security, time: time, log: log)
+        identity = certificates
         let quarantine = try Quarantine(path: "\(data)/quarantine.db")
         let intake = BatchIntake(
             stream: stream, fleet: fleet, quarantine: quarantine, time: time,
@@ -86,18 +82,34 @@ package final class CentralService: Sendable {
                 figures.runningQueries = queries.runningQueries
                 return figures
             },
-            readiness: { loop.snapshot.lastError == nil })
+            readiness: { loop.snapshot.lastError == nil },
+            moreMetrics: { certificates.metrics() })
 
         // 4. Threads, then the door.
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        servers = try Self.serve(configuration, intake, console)
+        servers = try Self.serve(configuration, intake, console, certificates)
+        enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
             [
                 "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archiver.statistics.version),
                 "reports": .int(archiver.statistics.reports), "waiting_batches": .int(stream.batches(after: 0)),
             ])
+    }
+
+    private static func archive(
+        _ configuration: CentralConfiguration, _ duckDB: DuckDBExecutable, time: any TimeSource
+    ) throws -> (LocalObjectStore, Archiver) {
+        let lakeDirectory = try directory(configuration.lake)
+        let vaultDirectory = try directory(configuration.vault)
+        let lake = try LocalObjectStore(directory: lakeDirectory)
+        var settings = ArchiverConfiguration(
+            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
+            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
+            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
+        settings.partitions = configuration.archive.partitions
+        return (lake, try Archiver(settings, time: time))
     }
 
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
@@ -112,15 +124,16 @@ package final class CentralService: Sendable {
     package var analystPort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
+        _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
-            try HTTPServer(
+            try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                handler: CentralRoutes(
-                    intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts))
+                CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts),
+                always: batches)
         }
         guard let analysts = configuration.analystListen else {
             return [try server(configuration.listen, batches: true, analysts: true)]
@@ -131,8 +144,12 @@ package final class CentralService: Sendable {
         ]
     }
 
+    /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
+    package func reloadCertificates() { identity.keeper?.look() }
+
     /// Stops taking batches and answers what was taken. What is not archived yet stays in the stream.
     package func stop() {
+        enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
         stream.close()
         streamThread.join()
@@ -140,6 +157,7 @@ package final class CentralService: Sendable {
         loop.stop()
         archiveThread.join()
         stream.closeLog()
+        identity.stop()
         log.info("central_stopped")
     }
 }

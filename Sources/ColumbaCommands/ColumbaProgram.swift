@@ -14,6 +14,7 @@ package enum ColumbaProgram {
         (AlertsCommand.specification, AlertsCommand.run),
         (SQLCommand.specification, SQLCommand.run),
         (RulesCommand.specification, RulesCommand.run),
+        (EnrollCommand.specification, EnrollCommand.run),
     ]
 
     /// - Parameter arguments: without the program's own name.

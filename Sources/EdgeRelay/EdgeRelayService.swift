@@ -26,6 +26,7 @@ package final class EdgeRelayService: Sendable {
     private let forwarder: Forwarder?
     private let writer: BufferWriter
     private let writerThread: WorkerThread
+    private let identity: RelayIdentity
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
     private let threads: [WorkerThread]
@@ -44,6 +45,9 @@ package final class EdgeRelayService: Sendable {
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
         let (store, recovered) = (storage.store, storage.recovered)
+
+        let certificates = try RelayIdentity(configuration, time: time, log: log)
+        identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
@@ -73,16 +77,16 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level })
+            unsequenced: recovered.unsequenced, level: { gauge.level },
+            onImpersonation: { certificates.impersonation(by: $0) })
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             carriedOver: recovered.carriedOver)
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
-            figures: { figures.now() },
-            readiness: { gauge.canStore })
-        servers = try Self.serve(configuration, ingest, console)
+            figures: { figures.now() }, readiness: { gauge.canStore }, moreMetrics: { certificates.metrics() })
+        servers = try Self.serve(configuration, ingest, console, certificates)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
@@ -110,7 +114,8 @@ package final class EdgeRelayService: Sendable {
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: .init(
                 maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-            archived: storage.recovered.archived, time: time, log: log.component("forwarder"), onArchived: onArchived)
+            archived: storage.recovered.archived, tls: configuration.centralTLS, time: time,
+            log: log.component("forwarder"), onArchived: onArchived)
     }
 
     private static func writer(
@@ -135,14 +140,15 @@ package final class EdgeRelayService: Sendable {
     package var consolePort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console
+        _ configuration: RelayConfiguration, _ ingest: ReportIngest, _ console: Console, _ identity: RelayIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
-            try HTTPServer(
+            try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                handler: RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators))
+                RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators),
+                always: reports)
         }
         guard let consoleAddress = configuration.consoleListen else {
             return [try server(configuration.listen, reports: true, operators: true)]
@@ -153,6 +159,9 @@ package final class EdgeRelayService: Sendable {
         ]
     }
 
+    /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
+    package func reloadCertificates() { identity.keeper?.look() }
+
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {
         for server in servers { server.stopAccepting() }
@@ -161,6 +170,7 @@ package final class EdgeRelayService: Sendable {
         alerting.book.finishAll()
         for server in servers { server.stop() }
         forwarder?.stop()
+        identity.stop()
         maintenance.stop()
         for thread in threads { thread.join() }
         delivery.stop()

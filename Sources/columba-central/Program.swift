@@ -12,6 +12,7 @@ struct Program {
 
         usage: columba-central run   --config FILE   run central
                columba-central check --config FILE   check the configuration, change nothing
+               columba-central ca …                make certificates; see columba-central ca --help
                columba-central --version
 
         FILE is JSON5. COLUMBA_… variables override its settings (COLUMBA_LISTEN, COLUMBA_ARCHIVE_MAX_WAIT_S, …).
@@ -23,6 +24,7 @@ struct Program {
 
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == "ca" { exit(CertificateAuthorityCommand.run(Array(arguments.dropFirst()))) }
         if arguments.contains("--help") || arguments.contains("-h") { return StandardStreams.output(usage) }
         if arguments == ["--version"] { return StandardStreams.output("columba-central \(CentralService.version)\n") }
         guard arguments.count == 3, arguments[1] == "--config", ["run", "check"].contains(arguments[0]) else {
@@ -31,7 +33,10 @@ struct Program {
         Signals.blockTermination()
         do {
             let configuration = try CentralConfiguration.load(path: arguments[2], environment: Environment.variables)
-            if arguments[0] == "check" { return StandardStreams.output("ok: lake \(configuration.lake)\n") }
+            if arguments[0] == "check" {
+                try configuration.checkCertificates()
+                return StandardStreams.output("ok: lake \(configuration.lake)\n")
+            }
             try run(configuration)
         } catch {
             fail("columba-central: \(error)\n", code: 1)
@@ -47,7 +52,8 @@ struct Program {
             exit(1)
         }
         while Signals.wait() == .hangup {
-            log.warning("reload_not_available", ["hint": "restart to load new settings"])
+            service.reloadCertificates()
+            log.warning("reloaded_certificates_only", ["hint": "restart to load new settings"])
         }
         service.stop()
     }

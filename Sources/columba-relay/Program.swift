@@ -33,6 +33,7 @@ struct Program {
             let configuration = try RelayConfiguration.load(path: arguments[2], environment: Environment.variables)
             if arguments[0] == "check" {
                 let rules = try configuration.loadRules()
+                try configuration.checkCertificates()
                 return StandardStreams.output(
                     "ok: relay \(configuration.relayID), \(rules.rules.count) rules, version \(rules.version)\n")
             }

@@ -21,7 +21,9 @@ struct AlertBookTests {
             observedAt: at(seconds), receivedAt: at(seconds), raisedAt: at(seconds), relayID: "r", isLate: late)
     }
 
-    private func change(_ number: Int, _ state: AlertState, at seconds: Double, until: Double? = nil) -> AlertStateChange {
+    private func change(_ number: Int, _ state: AlertState, at seconds: Double, until: Double? = nil)
+        -> AlertStateChange
+    {
         AlertStateChange(
             alertID: alert(number).alertID, state: state, by: "officer", outcome: state == .closed ? .confirmed : nil,
             at: at(seconds), relayID: "r", until: until.map(at))
@@ -36,7 +38,9 @@ struct AlertBookTests {
     @Test("the same rule, drone and subject raised again while open is folded: listed and counted, one situation")
     func folding() {
         let book = AlertBook(foldSeconds: 300)
-        for (index, seconds) in [0.0, 60, 120].enumerated() { book.raise(alert(index + 1, at: seconds), at: at(seconds)) }
+        for (index, seconds) in [0.0, 60, 120].enumerated() {
+            book.raise(alert(index + 1, at: seconds), at: at(seconds))
+        }
         book.raise(alert(4, citizen: "Bo", at: 120), at: at(120))
         #expect(states(book).sorted() == ["1 raised 3", "2 raised 1", "3 raised 1", "4 raised 1"])
         #expect(states(book, folded: true).sorted() == ["1 raised 3", "4 raised 1"])
@@ -93,7 +97,9 @@ struct AlertBookTests {
         book.raise(alert(1), subject: "battery_pct", at: at(0))
         book.raise(alert(2, at: 5), subject: "battery_pct", at: at(5))
         for entry in book.list(state: nil, since: nil, limit: 10) {
-            let copy = try entry.storedAlert().withUnsafeBytes { try AlertEntry(storedAlert: $0, eventID: entry.eventID) }
+            let copy = try entry.storedAlert().withUnsafeBytes {
+                try AlertEntry(storedAlert: $0, eventID: entry.eventID)
+            }
             #expect(copy == entry)
         }
     }

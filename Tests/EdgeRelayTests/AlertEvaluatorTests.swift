@@ -156,7 +156,9 @@ struct AlertEvaluatorTests {
         let set = WordSet(["fire", "smoke", "Übung", "", String(repeating: "x", count: 70)])
         func contains(_ word: String) -> Bool { Array(word.utf8).withUnsafeBytes { set.contains($0) } }
         #expect(["fire", "smoke", "Übung", "", String(repeating: "x", count: 70)].allSatisfy(contains))
-        #expect(!["Fire", "fir", "fires", "smokf", "übung", "x", String(repeating: "x", count: 71)].contains(where: contains))
+        #expect(
+            !["Fire", "fir", "fires", "smokf", "übung", "x", String(repeating: "x", count: 71)].contains(
+                where: contains))
         let rules = try rules(#"{name: "w", severity: "info", when: {words: {any_of: ["fire", "Übung"]}}}"#)
         #expect(try raised(rules, [(1, #","words":["\u0066ire"]"#)]) == [["words"]])
         #expect(try raised(rules, [(1, #","words":["\u00dcbung"]"#)]) == [["words"]])

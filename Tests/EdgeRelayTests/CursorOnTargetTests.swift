@@ -49,7 +49,9 @@ private final class CoTReceiver {
         if accepted >= 0 { connections.append(accepted) }
         var buffer = [UInt8](repeating: 0, count: 65_536)
         for source in connections + [descriptor] {
-            while case let count = recv(source, &buffer, buffer.count, Int32(MSG_DONTWAIT)), count > 0 { received += buffer[..<count] }
+            while case let count = recv(source, &buffer, buffer.count, Int32(MSG_DONTWAIT)), count > 0 {
+                received += buffer[..<count]
+            }
         }
         return String(decoding: received, as: UTF8.self)
     }

@@ -11,7 +11,8 @@ private func alert(_ number: Int, _ severity: AlertSeverity = .warning) -> Alert
     let digits = String(number)
     return Alert(
         alertID: String(repeating: "0", count: 32 - digits.count) + digits, rule: "r", ruleVersion: 1,
-        severity: severity, droneID: "d", observedAt: Timestamp(microseconds: 0), receivedAt: Timestamp(microseconds: 0),
+        severity: severity, droneID: "d", observedAt: Timestamp(microseconds: 0),
+        receivedAt: Timestamp(microseconds: 0),
         raisedAt: Timestamp(microseconds: 0), relayID: "r")
 }
 
@@ -211,7 +212,10 @@ struct StormLimitTests {
         func raised(_ drone: String, _ at: UInt64) -> StormLimit.Verdict {
             storm.raised(rule: "r", droneID: drone, at: at)
         }
-        #expect((0..<5).map { _ in raised("a", start) } == [.goesOut(heldBack: 0), .goesOut(heldBack: 0), .goesOut(heldBack: 0), .heldBack, .heldBack])
+        #expect(
+            (0..<5).map { _ in raised("a", start) } == [
+                .goesOut(heldBack: 0), .goesOut(heldBack: 0), .goesOut(heldBack: 0), .heldBack, .heldBack,
+            ])
         #expect(raised("b", start) == .goesOut(heldBack: 0))
         #expect(raised("a", start + second / 2) == .goesOut(heldBack: 2))
         #expect(raised("a", start + second / 2) == .heldBack)

@@ -22,23 +22,25 @@ private final class Broker {
         folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-mqtt")
         let ports = try FreePorts.find(2)
         (port, tlsPort) = (ports[0], ports[1])
-        try Self.run("/usr/bin/openssl", [
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "\(folder)/key.pem",
-            "-out", "\(folder)/cert.pem",
-        ])
+        try Self.run(
+            "/usr/bin/openssl",
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "\(folder)/key.pem",
+                "-out", "\(folder)/cert.pem",
+            ])
         try Self.run("/usr/bin/mosquitto_passwd", ["-b", "-c", "\(folder)/passwords", "relay", "s3cret"])
         try "s3cret\n".write(toFile: "\(folder)/password", atomically: true, encoding: .utf8)
         try """
-            per_listener_settings true
-            listener \(port) 127.0.0.1
-            allow_anonymous true
-            listener \(tlsPort) 127.0.0.1
-            allow_anonymous false
-            password_file \(folder)/passwords
-            certfile \(folder)/cert.pem
-            keyfile \(folder)/key.pem
-            """.write(toFile: "\(folder)/mosquitto.conf", atomically: true, encoding: .utf8)
+        per_listener_settings true
+        listener \(port) 127.0.0.1
+        allow_anonymous true
+        listener \(tlsPort) 127.0.0.1
+        allow_anonymous false
+        password_file \(folder)/passwords
+        certfile \(folder)/cert.pem
+        keyfile \(folder)/key.pem
+        """.write(toFile: "\(folder)/mosquitto.conf", atomically: true, encoding: .utf8)
         // Started as root, Mosquitto becomes the user mosquitto, who must be able to read these files.
         for file in ["", "/key.pem", "/cert.pem", "/passwords", "/mosquitto.conf"] { chmod("\(folder)\(file)", 0o755) }
         try start()
@@ -97,7 +99,9 @@ struct MQTTDeliveryTests {
             ])
         configuration.standardOutput = .file(path)
         // A subscription with a session of its own: what is published before it is connected again is kept for it.
-        let register = ["-h", "127.0.0.1", "-p", "\(broker.port)", "-t", topic, "-q", "1", "-c", "-i", "subscriber", "-E"]
+        let register = [
+            "-h", "127.0.0.1", "-p", "\(broker.port)", "-t", topic, "-q", "1", "-c", "-i", "subscriber", "-E",
+        ]
         try Broker.run("/usr/bin/mosquitto_sub", register)
         return (try ChildProcess(configuration), { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" })
     }
@@ -114,7 +118,8 @@ struct MQTTDeliveryTests {
         #expect(eventually { isDelivered(delivery, 1) && isDelivered(delivery, 2) })
         #expect(try subscriber.wait(timeoutSeconds: 10)?.isSuccess == true)
         let lines = text().split(separator: "\n")
-        #expect(lines.count == 2 && lines.allSatisfy { $0.hasPrefix("1 columba/north-3/alerts {\"alert_id\"") }, "\(lines)")
+        #expect(
+            lines.count == 2 && lines.allSatisfy { $0.hasPrefix("1 columba/north-3/alerts {\"alert_id\"") }, "\(lines)")
 
         broker.stop()
         delivery.offer(DeliveryFixture.alert(3), rule: DeliveryFixture.rule())

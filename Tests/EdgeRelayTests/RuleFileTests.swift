@@ -91,7 +91,8 @@ struct RuleFileTests {
 
     @Test("channels must be names of targets where those are known")
     func channels() throws {
-        let text = Array(#"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}, channels: ["ntfy", "x"]}]}"#.utf8)
+        let text = Array(
+            #"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}, channels: ["ntfy", "x"]}]}"#.utf8)
         #expect(try RuleFile.parse(json5: text).rules.first?.channels == ["ntfy", "x"])
         let error = #expect(throws: ConfigurationError.self) { try RuleFile.parse(json5: text, targets: ["ntfy"]) }
         #expect(error?.key == "rules[0].channels[1]" && error?.place != nil)

@@ -13,6 +13,7 @@ final class Server {
     private let arguments: [String]
     private let logPath: String
     private var process: ChildProcess?
+    private var isTraced = false
 
     init(_ name: String, configuration: String, port: UInt16, folder: String) {
         self.name = name
@@ -24,9 +25,13 @@ final class Server {
     var address: String { "http://127.0.0.1:\(port)" }
     var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }
 
-    /// Starts the program and waits until it says that it is ready.
-    func start() throws {
-        var configuration = ChildProcess.Configuration(executable: try Programs.path(name), arguments: arguments)
+    /// Starts the program, by itself or `under` another (a tracer with its options), and waits until it is ready.
+    func start(under tracer: [String] = []) throws {
+        let command = tracer + [try Programs.path(name)] + arguments
+        var configuration = ChildProcess.Configuration(executable: command[0], arguments: Array(command.dropFirst()))
+        // A tracer that is killed must not leave the program behind: both are in one group.
+        configuration.ownProcessGroup = !tracer.isEmpty
+        isTraced = !tracer.isEmpty
         configuration.standardError = .file(logPath)
         process = try ChildProcess(configuration)
         try #require(
@@ -39,6 +44,7 @@ final class Server {
 
     /// SIGKILL: no handler runs, nothing is flushed.
     func kill() throws {
+        if isTraced, let group = process?.processID { Glibc.kill(-group, SIGKILL) }
         process?.kill(SIGKILL)
         _ = try process?.wait(timeoutSeconds: 10)
         process = nil

@@ -1,4 +1,5 @@
 // One keep-alive connection with at most one report on its way.
+import CHTTPClient
 import Glibc
 
 struct SocketFailure: Error, CustomStringConvertible {
@@ -24,11 +25,27 @@ final class Connection {
     /// A partial answer; rare.
     private var partial: [UInt8] = []
 
-    init(host: String, port: UInt16) throws {
-        descriptor = try Connection.connect(host, port)
+    /// An OpenSSL session, or nil for plain HTTP.
+    private let session: UnsafeMutableRawPointer?
+
+    init(host: String, port: UInt16, tls: UnsafeMutableRawPointer? = nil) throws {
+        let descriptor = try Connection.connect(host, port)
+        self.descriptor = descriptor
+        session = tls.flatMap { chc_tls_connect($0, descriptor) }
+        if tls != nil, session == nil {
+            throw SocketFailure(operation: "TLS handshake with \(host):\(port)", number: ECONNREFUSED)
+        }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        if let session { chc_tls_close(session) }
+        close(descriptor)
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let session else { return Glibc.send(descriptor, bytes.baseAddress, bytes.count, Connection.flags) }
+        return chc_tls_send(session, bytes.baseAddress, bytes.count)
+    }
 
     private static func connect(_ host: String, _ port: UInt16) throws -> Int32 {
         var hints = addrinfo()
@@ -55,7 +72,7 @@ final class Connection {
         precondition(!isWaiting, "one report at a time on a connection")
         isWaiting = true
         self.dueNanoseconds = dueNanoseconds
-        let sent = Glibc.send(descriptor, request.baseAddress, request.count, Connection.flags)
+        let sent = write(request)
         if sent == request.count { return true }
         guard sent >= 0 || errno == EAGAIN else { return false }
         unsent = Array(request.dropFirst(max(0, sent)))
@@ -65,7 +82,7 @@ final class Connection {
     /// Sends what was left over; call when readable or writable. False when the connection is gone.
     func flush() -> Bool {
         guard !unsent.isEmpty else { return true }
-        let sent = unsent.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Connection.flags) }
+        let sent = unsent.withUnsafeBytes(write)
         if sent > 0 { unsent.removeFirst(sent) }
         return sent >= 0 || errno == EAGAIN
     }
@@ -76,7 +93,9 @@ final class Connection {
     private static let stored = Array("\"stored\"".utf8)
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Reading {
-        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+        let count =
+            session.map { chc_tls_receive($0, buffer.baseAddress, buffer.count) }
+            ?? recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
         if count < 0 { return errno == EAGAIN || errno == EINTR ? .incomplete : .closed }
         guard count > 0 else { return .closed }
         let received = UnsafeRawBufferPointer(rebasing: buffer[..<count])

@@ -42,8 +42,13 @@ final class LoadGenerator {
             options.command == .alerts
             ? try AlertListener(host: options.host, port: options.port, boot: boot) : nil
         if let alerts { try watch(alerts.descriptor, LoadGenerator.alertsTag) }
+        var tls: UnsafeMutableRawPointer?
+        if let files = options.tls {
+            tls = chc_tls_context(files.certificate, files.key, files.authorities)
+            guard tls != nil else { throw SocketFailure(operation: "read the PEM files", number: EINVAL) }
+        }
         for index in 0..<options.connections {
-            let connection = try Connection(host: options.host, port: options.port)
+            let connection = try Connection(host: options.host, port: options.port, tls: tls)
             try watch(connection.descriptor, UInt64(index))
             connections.append(connection)
             idle.append(index)

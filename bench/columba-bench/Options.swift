@@ -28,6 +28,9 @@ struct Options {
     var alertShare = 0.01
     var processID: Int32?
     var json = false
+    /// PEM files for https.
+    var tls: (certificate: String, key: String, authorities: String)?
+    private var isSecure = false
 
     init(arguments: [String]) throws {
         guard let first = arguments.first, first != "--help", first != "-h" else { throw Problem.help }
@@ -45,11 +48,16 @@ struct Options {
             try set(name, value)
         }
         guard port != 0 else { throw Problem.usage("--relay is missing") }
+        guard isSecure == (tls != nil) else { throw Problem.usage("https goes with --cert, --key and --ca") }
+        guard tls == nil || command == .load else { throw Problem.usage("alerts are measured over plain HTTP") }
     }
 
     private mutating func set(_ name: String, _ value: String) throws {
         switch name {
         case "--relay": try setRelay(value)
+        case "--cert": tls = (value, tls?.key ?? "", tls?.authorities ?? "")
+        case "--key": tls = (tls?.certificate ?? "", value, tls?.authorities ?? "")
+        case "--ca": tls = (tls?.certificate ?? "", tls?.key ?? "", value)
         case "--connections": connections = try Options.number(name, value, 1...10_000)
         case "--seconds": seconds = try Options.real(name, value, above: 0)
         case "--warmup": warmupSeconds = try Options.real(name, value, above: -1)
@@ -63,7 +71,8 @@ struct Options {
     }
 
     private mutating func setRelay(_ url: String) throws {
-        let text = url.hasPrefix("http://") ? url.dropFirst(7) : url[...]
+        isSecure = url.hasPrefix("https://")
+        let text = isSecure ? url.dropFirst(8) : url.hasPrefix("http://") ? url.dropFirst(7) : url[...]
         let authority = text.prefix { $0 != "/" }
         guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...])
         else { throw Problem.usage("--relay is http://address:port") }

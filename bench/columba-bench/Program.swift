@@ -22,6 +22,7 @@ struct Program {
           --drones N           drones the reports come from (10000)
           --alert-share X      alerts: share of reports with a citizen below 20 (0.01)
           --pid PID            also sample this process's CPU time and memory
+          --cert, --key, --ca  load: PEM files for a relay at https://…
           --json               print one JSON object instead of a table
 
         Exit status: 0 measured, 1 errors or lost alerts, 2 usage.

@@ -96,8 +96,13 @@ static void connection_gone(chs_server *server) {
 void chs_connection_changed(
     void *context, struct MHD_Connection *connection, void **socket_context,
     enum MHD_ConnectionNotificationCode change) {
-    (void)connection, (void)socket_context;
-    if (change == MHD_CONNECTION_NOTIFY_CLOSED) connection_gone(context);
+    chs_server *server = context;
+    if (change == MHD_CONNECTION_NOTIFY_STARTED) {
+        if (server->configuration.tls != NULL) *socket_context = chs_peer_begin(server, connection);
+    } else if (change == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*socket_context != NULL) chs_peer_end(*socket_context);
+        connection_gone(server);
+    }
 }
 
 /// False when the server is closing.

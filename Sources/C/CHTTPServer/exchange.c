@@ -60,6 +60,11 @@ chs_exchange *chs_exchange_begin(
     exchange->path = path;
     exchange->content_length = -1;
     exchange->next_free = NULL;
+    if (server->configuration.tls != NULL) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        exchange->peer = info == NULL ? NULL : info->socket_context;
+    }
     atomic_store_explicit(&exchange->state, CHS_RECEIVING, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->active, 1, memory_order_relaxed);
     return exchange;
@@ -129,6 +134,10 @@ bool chs_exchange_append(chs_exchange *exchange, const void *bytes, size_t lengt
     exchange->length += length;
     memset(exchange->body + exchange->length, 0, CHS_BODY_PADDING);
     return true;
+}
+
+const chs_peer_certificate *chs_exchange_peer(const chs_exchange *exchange) {
+    return chs_peer_certificate_of(exchange->peer);
 }
 
 const char *chs_exchange_method(const chs_exchange *exchange) { return exchange->method; }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "CHTTPServer.h"
+#include "tls.h"
 
 struct chs_server {
     struct MHD_Daemon *daemon;
@@ -16,6 +17,9 @@ struct chs_server {
     pthread_mutex_t places;  // guards `connections`
     pthread_cond_t place_free;
     unsigned connections;
+    pthread_mutex_t peers_lock;  // guards `tls` and the list
+    chs_tls *tls;                // NULL: plain HTTP, for good
+    chs_peer *peers;             // one for each open TLS connection
     // Requests begun and not completed, and requests given to Swift and not answered: on cache lines of their own,
     // because every thread writes to them.
     _Alignas(64) atomic_int_fast64_t active;
@@ -30,6 +34,7 @@ enum chs_state { CHS_RECEIVING, CHS_PROCESSING, CHS_SUSPENDED, CHS_ANSWERED };
 struct chs_exchange {
     chs_server *server;
     struct MHD_Connection *connection;
+    chs_peer *peer;  // NULL: plain HTTP
     const char *method;
     const char *path;
     struct MHD_Response *response;

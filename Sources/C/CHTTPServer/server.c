@@ -103,6 +103,10 @@ static enum MHD_Result begin_request(
         refuse(exchange, 400);
         return queue_answer(exchange);
     }
+    if (exchange->peer != NULL && chs_peer_is_refused(exchange->peer)) {
+        refuse(exchange, 403);
+        return queue_answer(exchange);
+    }
     int64_t limit = server->configuration.admit(server->configuration.context, exchange);
     bool has_body = exchange->content_length > 0 || framing.transfer_encodings != 0;
     if (limit >= 0) {
@@ -203,24 +207,32 @@ static size_t keep_encoded(void *context, struct MHD_Connection *connection, cha
 static void destroy(chs_server *server) {
     pthread_mutex_destroy(&server->places);
     pthread_cond_destroy(&server->place_free);
+    pthread_mutex_destroy(&server->peers_lock);
+    chs_tls_release(server->tls);
     free(server);
 }
 
+// Options of libmicrohttpd, which is told them as arguments. The connection limit is divided by the threads; the
+// acceptor's is the one that counts.
+#define CHS_COMMON_OPTIONS \
+    MHD_OPTION_LISTEN_SOCKET, placeholder, MHD_OPTION_THREAD_POOL_SIZE, configuration->threads, \
+        MHD_OPTION_CONNECTION_LIMIT, (configuration->max_connections + 1) * configuration->threads, \
+        MHD_OPTION_CONNECTION_TIMEOUT, configuration->idle_timeout_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, \
+        configuration->header_memory_bytes, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, \
+        MHD_OPTION_NOTIFY_CONNECTION, chs_connection_changed, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, \
+        NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1
+
 static struct MHD_Daemon *start_daemon(chs_server *server, int placeholder) {
     const chs_configuration *configuration = &server->configuration;
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    if (configuration->tls == NULL) {
+        return MHD_start_daemon(
+            flags, 0, chs_accept_policy, NULL, on_request, server, CHS_COMMON_OPTIONS, MHD_OPTION_END);
+    }
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, chs_accept_policy, NULL, on_request, server,
-        MHD_OPTION_LISTEN_SOCKET, placeholder,
-        MHD_OPTION_THREAD_POOL_SIZE, configuration->threads,
-        // Divided by the threads. The acceptor's limit is the one that counts.
-        MHD_OPTION_CONNECTION_LIMIT, (configuration->max_connections + 1) * configuration->threads,
-        MHD_OPTION_CONNECTION_TIMEOUT, configuration->idle_timeout_seconds,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, configuration->header_memory_bytes,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, chs_connection_changed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        flags | MHD_USE_TLS, 0, chs_accept_policy, NULL, on_request, server, CHS_COMMON_OPTIONS,
+        MHD_OPTION_HTTPS_PRIORITIES, chs_tls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
+        chs_tls_unused_certificate_callback, MHD_OPTION_END);
 }
 
 chs_server *chs_server_start(const chs_configuration *configuration, int *error_number, const char **operation) {
@@ -231,7 +243,9 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     memset(server, 0, sizeof *server);
     pthread_mutex_init(&server->places, NULL);
     pthread_cond_init(&server->place_free, NULL);
+    pthread_mutex_init(&server->peers_lock, NULL);
     server->configuration = *configuration;
+    if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
     if (!chs_listen(server, operation, error_number)) {
         destroy(server);
         return NULL;

@@ -10,20 +10,22 @@ package final class AnalystConsole: CentralConsole {
     private let instruments: CentralMetrics
     private let figures: @Sendable () -> CentralFigures
     private let readiness: @Sendable () -> Bool
+    private let moreMetrics: @Sendable () -> [UInt8]
 
     init(
         queries: QueryService, figures: @escaping @Sendable () -> CentralFigures,
-        readiness: @escaping @Sendable () -> Bool
+        readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.queries = queries
         self.figures = figures
         self.readiness = readiness
+        self.moreMetrics = moreMetrics
         instruments = CentralMetrics(figures)
     }
 
     package func status() -> [UInt8] { figures().statusJSON() }
     package func relays() -> [UInt8] { figures().relaysJSON() }
-    package func metrics() -> [UInt8] { instruments.render() }
+    package func metrics() -> [UInt8] { instruments.render() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
     package func page() -> [UInt8] { CentralPage.html(figures()) }
 

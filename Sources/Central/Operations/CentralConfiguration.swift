@@ -36,6 +36,7 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
+    package var security = Security()
 }
 
 extension CentralConfiguration {
@@ -63,6 +64,8 @@ extension CentralConfiguration {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
         try configuration.readSections(&reader)
+        configuration.security = try Security.read(&reader, relativeTo: directory)
+        try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)
         try reader.finish()
         return configuration
@@ -106,9 +109,6 @@ extension CentralConfiguration {
             throw ConfigurationError(
                 key: "roles", problem: "one machine does everything in this version: leave it out, or name all three")
         }
-        if reader.has("tls") { throw ConfigurationError(key: "tls", problem: notYet) }
-        try listen.requireLoopback(key: "listen")
-        try analystListen?.requireLoopback(key: "analyst_listen")
     }
 
     private static let allRoles = ["intake", "archive", "query"]

@@ -1,4 +1,5 @@
 // `columba alerts`: lists a relay's alerts, or follows them as they are raised.
+import HTTPClient
 import Models
 import Simulation
 import System
@@ -14,17 +15,18 @@ package enum AlertsCommand {
             OptionSpecification("since", "TIME", "Only those raised since then (RFC 3339)"),
             OptionSpecification("limit", "N", "At most N alerts"),
             OptionSpecification("json", nil, "Prints the relay's JSON, one object per line with --follow"),
-        ],
+        ] + TLSOptions.specifications,
         examples: ["columba alerts --relay http://127.0.0.1:8080 --follow"])
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
         let relay = try arguments.address("relay")
+        let tls = try TLSOptions.read(arguments)
         guard arguments.operands.isEmpty else { throw UsageError("alerts takes no operands") }
         if arguments.has("follow") {
             for option in ["state", "since", "limit"] where arguments.string(option) != nil {
                 throw UsageError("--\(option) does not go with --follow")
             }
-            follow(relay, asJSON: arguments.has("json"), console)
+            follow(relay, tls, asJSON: arguments.has("json"), console)
             return .ok
         }
         var query: [String] = []
@@ -40,7 +42,7 @@ package enum AlertsCommand {
         if let limit = try arguments.integer("limit", in: 1...1_000_000) { query.append("limit=\(limit)") }
         let response: TransportResponse
         do throws(TransportFailure) {
-            response = try HTTPTransport().exchange(
+            response = try HTTPTransport(tls: tls).exchange(
                 TransportRequest(
                     "GET", relay + "/v1/alerts" + (query.isEmpty ? "" : "?" + query.joined(separator: "&"))))
         } catch {
@@ -58,10 +60,10 @@ package enum AlertsCommand {
         return .ok
     }
 
-    private static func follow(_ relay: String, asJSON: Bool, _ console: Console) {
+    private static func follow(_ relay: String, _ tls: HTTPClientTLS?, asJSON: Bool, _ console: Console) {
         Signals.blockTermination()
         let subscriber = AlertSubscriber(
-            url: relay,
+            url: relay, tls: tls,
             onTrouble: { console.message("columba: \(relay): \(TerminalText.neutralised($0)); trying again") },
             onEvent: { event, _ in
                 if asJSON {

@@ -19,10 +19,13 @@ enum FlyCommand {
             OptionSpecification("connections", "C", "Connections, each a thread (default: one per drone, at most 16)"),
             OptionSpecification("ledger", "FILE", "Append a line «drone boot seq sha256 status» per acknowledgement"),
             OptionSpecification("json", nil, "Prints one JSON object at the end"),
-        ],
+            OptionSpecification("certs", "DIR", "DIR/DRONE/identity.pem is each drone's certificate with its key"),
+        ] + TLSOptions.specifications,
         examples: ["columba fly --relay http://127.0.0.1:8080 --drones 50 --reports 1000"])
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
+        let tls = try TLSOptions.read(arguments)
+        let certificates = arguments.string("certs")
         let addresses = try arguments.addresses("relay")
         guard arguments.operands.isEmpty else { throw UsageError("fly takes no operands") }
         var plan = FlightPlan(relays: [], fleet: try fleet(arguments, defaultDrones: 10))
@@ -30,11 +33,12 @@ enum FlyCommand {
         plan.reportsPerSecond = try arguments.number("rate", in: 0.001...1_000_000)
         plan.resendShare = try arguments.number("resend-share", in: 0...1) ?? 0
         plan.connections = try arguments.integer("connections", in: 1...1_024) ?? plan.connections
-        plan.relays = addresses.map { RelayDirectory.endpoint(url: $0, transport: HTTPTransport()) }
+        plan.relays = addresses.map { RelayDirectory.endpoint(url: $0, transport: HTTPTransport(tls: tls)) }
         let recorder = FlightRecorder(ledger: try arguments.string("ledger").map(Ledger.init), console: console)
         let isInterrupted = Monitor(false)
         let interrupt = Interruption { isInterrupted.update { $0 = true } }
-        let flight = Flight(plan, observer: recorder, transport: { HTTPTransport() })
+        let flight = Flight(
+            plan, observer: recorder, transport: { HTTPTransport(tls: tls, droneDirectory: certificates) })
         let elapsed = watch(flight, isInterrupted, console)
         interrupt.dismiss()
         let figures = flight.figures

@@ -1,4 +1,5 @@
-// `columba rules test`: what a file of rules would have raised for reports in NDJSON files, by the relay's own evaluator.
+// `columba rules test`: what a file of rules would have raised for reports in NDJSON files, by the relay's own
+// evaluator.
 import AlertRules
 import Configuration
 import Models
@@ -101,7 +102,9 @@ package enum RulesCommand {
             "\(rules.rules.count) rules (version \(rules.version)), \(trial.reports) reports"
                 + (trial.refusedCount > 0 ? ", \(trial.refusedCount) refused" : "") + ", \(trial.total) alerts"
                 + (counts.isEmpty ? "" : ": \(counts)"))
-        if trial.total > trial.alerts.count { console.message("the first \(trial.alerts.count) are shown; see --limit") }
+        if trial.total > trial.alerts.count {
+            console.message("the first \(trial.alerts.count) are shown; see --limit")
+        }
     }
 
     private static func cell(_ number: Double?) -> TextTable.Cell {

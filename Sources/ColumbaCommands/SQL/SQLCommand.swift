@@ -13,7 +13,7 @@ package enum SQLCommand {
             OptionSpecification("format", "F", "table (default), json, csv or parquet"),
             OptionSpecification("json", nil, "The same as --format json"),
             OptionSpecification("limit", "N", "At most N rows"),
-        ],
+        ] + TLSOptions.specifications,
         examples: [
             "columba sql --central http://127.0.0.1:8091 \"SELECT drone_id, count(*) n FROM reports GROUP BY 1\"",
             "columba sql --central http://127.0.0.1:8091 --format parquet \"SELECT * FROM reports\" > reports.parquet",
@@ -26,6 +26,7 @@ package enum SQLCommand {
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
         let central = try arguments.address("central")
+        let tls = try TLSOptions.read(arguments)
         let format =
             try arguments.choice("format", of: ["table", "json", "csv", "parquet"])
             ?? (arguments.has("json") ? "json" : "table")
@@ -50,7 +51,7 @@ package enum SQLCommand {
             maxResponseBytes: maxAnswerBytes)
         let response = try Waiting.show("waiting for the answer", console) {
             () throws(CommandFailure) -> TransportResponse in
-            do throws(TransportFailure) { return try HTTPTransport().exchange(request) } catch {
+            do throws(TransportFailure) { return try HTTPTransport(tls: tls).exchange(request) } catch {
                 throw CommandFailure("\(central): \(error.reason)")
             }
         }

@@ -14,7 +14,7 @@ enum SendCommand {
             OptionSpecification("relay", "URL", "The relay, such as http://127.0.0.1:8080"),
             OptionSpecification("give-up-after", "S", "Seconds without an answer after which to give up (default 60)"),
             OptionSpecification("json", nil, "Prints one JSON object"),
-        ],
+        ] + TLSOptions.specifications,
         examples: [
             "columba send --relay http://127.0.0.1:8080 flights.ndjson",
             "zcat day.ndjson.gz | columba send --relay http://127.0.0.1:8080 -",
@@ -22,6 +22,7 @@ enum SendCommand {
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
         let relay = try arguments.address("relay")
+        let tls = try TLSOptions.read(arguments)
         let patience = try arguments.number("give-up-after", in: 0...86_400) ?? 60
         guard !arguments.operands.isEmpty else {
             throw UsageError("send needs at least one FILE, or - for standard input")
@@ -30,7 +31,8 @@ enum SendCommand {
         for path in arguments.operands {
             let source = try InputFile(path)
             var upload = Upload(
-                relay: relay, patienceSeconds: patience, console: console, file: source, transport: HTTPTransport())
+                relay: relay, patienceSeconds: patience, console: console, file: source,
+                transport: HTTPTransport(tls: tls))
             let figures = try upload.run()
             total.merge(figures, file: path)
         }

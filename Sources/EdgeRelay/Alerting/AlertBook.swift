@@ -203,7 +203,9 @@ extension AlertBook.State {
     /// The entry in the state that an operator sees: an alert without a decision of its own has that of its situation.
     fileprivate func effective(_ alertID: String) -> AlertEntry? {
         guard var entry = entries[alertID] else { return nil }
-        guard entry.lastChange == nil, let parent = entry.alert.foldedInto.flatMap({ entries[$0] }) else { return entry }
+        guard entry.lastChange == nil, let parent = entry.alert.foldedInto.flatMap({ entries[$0] }) else {
+            return entry
+        }
         entry.alert.state = parent.alert.state
         entry.lastChange = parent.lastChange
         return entry

@@ -50,7 +50,9 @@ struct AlertChangeRequest {
         }
         let field = body.forSeconds != nil ? "for_s" : "until"
         guard state == .shelved else { throw problem(field, "\(field) goes with shelve only.") }
-        guard body.forSeconds == nil || body.until == nil else { throw problem("until", "Send for_s or until, not both.") }
+        guard body.forSeconds == nil || body.until == nil else {
+            throw problem("until", "Send for_s or until, not both.")
+        }
         if let seconds = body.forSeconds {
             guard shelfSeconds.contains(seconds) else { throw problem("for_s", "for_s is 1 to 2592000 seconds.") }
             return .seconds(seconds)

@@ -15,11 +15,12 @@ package final class Console: RelayConsole {
     private let instruments: RelayMetrics
     private let figures: @Sendable () -> RelayFigures
     private let readiness: @Sendable () -> Bool
+    private let moreMetrics: @Sendable () -> [UInt8]
 
     package init(
         relayID: String, time: any TimeSource, board: DroneBoard, book: AlertBook, delivery: AlertDelivery,
-        writer: BufferWriter,
-        figures: @escaping @Sendable () -> RelayFigures, readiness: @escaping @Sendable () -> Bool
+        writer: BufferWriter, figures: @escaping @Sendable () -> RelayFigures,
+        readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.relayID = relayID
         self.time = time
@@ -29,12 +30,13 @@ package final class Console: RelayConsole {
         self.writer = writer
         self.figures = figures
         self.readiness = readiness
+        self.moreMetrics = moreMetrics
         instruments = RelayMetrics(figures)
         instruments.add { delivery.register(in: $0) }
     }
 
     package func status() -> [UInt8] { figures().json() }
-    package func metrics() -> [UInt8] { instruments.render() }
+    package func metrics() -> [UInt8] { instruments.render() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
     package func page() -> [UInt8] { StatusPage.html(figures()) }
     package func openAPI() -> [UInt8] { Array(RelayOpenAPI.document.utf8) }

@@ -176,10 +176,11 @@ package final class AlertDelivery: Sendable {
     private func keepOutbox() {
         var tidiedAt: UInt64 = 0
         while true {
-            let isStopped = outboxState.wait { state -> Bool? in
-                defer { state.isDirty = false }
-                return state.isStopped ? true : state.isDirty ? false : nil
-            } ?? true
+            let isStopped =
+                outboxState.wait { state -> Bool? in
+                    defer { state.isDirty = false }
+                    return state.isStopped ? true : state.isDirty ? false : nil
+                } ?? true
             // A moment for more to come, and for most alerts to be delivered: then they cost one row, once.
             if !isStopped { _ = outboxState.wait(timeoutSeconds: Self.saveSeconds) { $0.isStopped ? true : nil } }
             let isSaved = saveChanges()
@@ -231,8 +232,9 @@ package final class AlertDelivery: Sendable {
                 ("dropped", target.dropped), ("held_back", target.heldBack),
             ]
             for (result, counter) in results {
-                registry.counterCallback("columba_relay_deliveries_total", help: help, labels: labels + [("result", result)])
-                { Double(counter.value) }
+                registry.counterCallback(
+                    "columba_relay_deliveries_total", help: help, labels: labels + [("result", result)]
+                ) { Double(counter.value) }
             }
             registry.gaugeCallback(
                 "columba_relay_deliveries_waiting", help: "Alerts that a target still has to get.", labels: labels

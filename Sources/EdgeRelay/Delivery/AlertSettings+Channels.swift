@@ -61,7 +61,9 @@ extension WebhookSettings {
         guard secret.count >= AlertSettings.minSecretBytes else {
             throw ConfigurationError(
                 key: "alerts: \(target.name): secret_file",
-                problem: "holds \(secret.count) bytes; a secret needs at least \(AlertSettings.minSecretBytes): openssl rand -hex 32")
+                problem:
+                    "holds \(secret.count) bytes; a secret needs at least \(AlertSettings.minSecretBytes): openssl rand -hex 32"
+            )
         }
         return HMACSHA256(key: secret)
     }

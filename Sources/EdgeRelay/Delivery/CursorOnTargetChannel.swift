@@ -46,6 +46,7 @@ struct CursorOnTargetChannel: AlertChannel {
 
     private static func words(_ error: SystemError) -> String {
         error.errno == ETIMEDOUT
-            ? "not taken within \(Int(deadlineSeconds)) s" : "cannot \(error.operation): \(SystemError.text(of: error.errno))"
+            ? "not taken within \(Int(deadlineSeconds)) s"
+            : "cannot \(error.operation): \(SystemError.text(of: error.errno))"
     }
 }

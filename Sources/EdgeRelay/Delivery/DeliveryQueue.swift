@@ -1,5 +1,5 @@
-// What one target still has to get, and what is to be tried next. Pure: times are arguments (monotonic nanoseconds), the
-// jitter's randomness is handed in.
+// What one target still has to get, and what is to be tried next. Pure: times are arguments (monotonic nanoseconds),
+// the jitter's randomness is handed in.
 //
 //            raised                        try succeeded
 //   ──────────────────▶ waiting ──▶ trying ──────────────▶ delivered
@@ -132,7 +132,9 @@ package struct DeliveryQueue: Sendable {
             }
             return attempt(item, at: now)
         }
-        if targetNotBefore <= now, let item = firstHeld(where: { $0.notBefore <= now }) { return attempt(item, at: now) }
+        if targetNotBefore <= now, let item = firstHeld(where: { $0.notBefore <= now }) {
+            return attempt(item, at: now)
+        }
         return .wait(until: nextMoment(probeAt: probeAt))
     }
 

@@ -1,9 +1,9 @@
-// The outbox on disk: which alert still has to go where, so that a relay that starts again goes on where it stopped. One
-// small SQLite file beside the buffer, written by one thread.
+// The outbox on disk: which alert still has to go where, so that a relay that starts again goes on where it stopped.
+// One small SQLite file beside the buffer, written by one thread.
 //
 // It need not be exact. An alert is durable in the buffer, in the transaction of its report; what is missing here is
-// found there (a crash right after the commit, F07), and what was delivered but not yet noted is sent again with the same
-// id (F08). A power cut may take the last moments of it, never its integrity (WAL, synchronous=NORMAL).
+// found there (a crash right after the commit, F07), and what was delivered but not yet noted is sent again with the
+// same id (F08). A power cut may take the last moments of it, never its integrity (WAL, synchronous=NORMAL).
 
 package import Log
 package import Models

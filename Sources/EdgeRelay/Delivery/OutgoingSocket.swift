@@ -16,7 +16,9 @@ final class OutgoingSocket {
 
         func check(_ operation: String) throws(SystemError) {
             if isCancelled() { throw SystemError(operation: operation, errno: ECANCELED) }
-            if OutgoingSocket.monotonicSeconds() >= deadline { throw SystemError(operation: operation, errno: ETIMEDOUT) }
+            if OutgoingSocket.monotonicSeconds() >= deadline {
+                throw SystemError(operation: operation, errno: ETIMEDOUT)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 // Alert storms (F95): a rule that every report of a drone meets must not bury what else the targets have to say. Per
-// rule and drone so many alerts a second go out, after a generous burst, so that the first ones are never delayed; those
-// beyond it are stored, listed and streamed like all others, and counted with the next one that goes out. Pure.
+// rule and drone so many alerts a second go out, after a generous burst, so that the first ones are never delayed;
+// those beyond it are stored, listed and streamed like all others, and counted with the next one that goes out. Pure.
 
 package struct StormLimit: Sendable {
     /// One report may hold that many people; each of them is an alert of its own.

@@ -6,7 +6,7 @@ package import Log
 package import Models
 package import SyncProtocol
 package import System
-import HTTPClient
+package import HTTPClient
 
 /// What the relay can say about its uplink.
 package struct UplinkStatus: Sendable, Equatable {
@@ -34,6 +34,7 @@ package final class Forwarder: Sendable {
     }
 
     private let central: [String]
+    private let tls: HTTPClientTLS?
     private let relayID: String
     private let store: BufferStore
     private let time: any TimeSource
@@ -47,10 +48,12 @@ package final class Forwarder: Sendable {
     ///   - onArchived: called on a forwarder thread when central archived more records.
     package init(
         central: [String], relayID: String, store: BufferStore, limits: ForwarderStateMachine.Limits,
-        archived: [String: IntervalSet], time: any TimeSource, log: Log, onArchived: @escaping @Sendable () -> Void
+        archived: [String: IntervalSet], tls: HTTPClientTLS? = nil, time: any TimeSource, log: Log,
+        onArchived: @escaping @Sendable () -> Void
     ) {
         precondition(!central.isEmpty, "a stand-alone relay has no forwarder")
         self.central = central
+        self.tls = tls
         self.relayID = relayID
         self.store = store
         self.time = time
@@ -164,7 +167,7 @@ package final class Forwarder: Sendable {
                     ("Content-Type", "application/x-ndjson"), ("Content-Encoding", "zstd"),
                     ("Content-Digest", batch.digest),
                 ],
-                body: batch.bytes, timeoutSeconds: 30, maxResponseBytes: SyncLimits.acknowledgementBytes),
+                body: batch.bytes, timeoutSeconds: 30, maxResponseBytes: SyncLimits.acknowledgementBytes, tls: tls),
             client, expecting: batch.digest)
     }
 
@@ -172,7 +175,8 @@ package final class Forwarder: Sendable {
         let path = BatchName.acknowledgementsPath(relayID: relayID, epoch: epoch)
         exchange(
             id,
-            HTTPClientRequest(url: base + path, timeoutSeconds: 15, maxResponseBytes: SyncLimits.acknowledgementBytes),
+            HTTPClientRequest(
+                url: base + path, timeoutSeconds: 15, maxResponseBytes: SyncLimits.acknowledgementBytes, tls: tls),
             client, expecting: nil)
     }
 

@@ -3,8 +3,10 @@
 
 package import HTTPServer
 package import System
+import Certificates
 import Compression
 import Crypto
+import Identity
 import JSON
 import Models
 import Synchronization
@@ -24,13 +26,15 @@ package final class ReportIngest: Sendable {
     private let alerting: Alerting
     private let writer: BufferWriter
     private let level: @Sendable () -> BufferLevel
+    private let onImpersonation: @Sendable (_ drone: String) -> Void
     private let unsequenced: Mutex<UnsequencedReports>
     private let parsers = ParserPool()
     private let counted = Mutex(IngestCounters())
 
     package init(
         relayID: String, time: any TimeSource, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
-        unsequenced: UnsequencedReports, level: @escaping @Sendable () -> BufferLevel
+        unsequenced: UnsequencedReports, level: @escaping @Sendable () -> BufferLevel,
+        onImpersonation: @escaping @Sendable (_ drone: String) -> Void = { _ in }
     ) {
         self.relayID = relayID
         self.time = time
@@ -38,6 +42,7 @@ package final class ReportIngest: Sendable {
         self.alerting = alerting
         self.writer = writer
         self.level = level
+        self.onImpersonation = onImpersonation
         self.unsequenced = Mutex(unsequenced)
     }
 
@@ -53,7 +58,12 @@ package final class ReportIngest: Sendable {
                     detail: "Send one report as application/json, or one a line as application/x-ndjson.")
             }
             let body = try inflate(exchange)
-            if type == "application/json" { try postOne(exchange, body) } else { try postMany(exchange, body) }
+            let drone = exchange.peerIdentity.flatMap(PeerIdentity.init(uri:))?.name
+            if type == "application/json" {
+                try postOne(exchange, body, drone)
+            } else {
+                try postMany(exchange, body, drone)
+            }
         } catch {
             counted.withLock { $0.refusedRequests += 1 }
             exchange.respond(HTTPResponse(problem: error))
@@ -62,12 +72,12 @@ package final class ReportIngest: Sendable {
 
     // MARK: One report
 
-    private func postOne(_ exchange: HTTPExchange, _ body: RequestBody) throws(Problem) {
+    private func postOne(_ exchange: HTTPExchange, _ body: RequestBody, _ drone: String?) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         let report: PendingReport
         let identity: ReportIdentity
         do throws(Problem) {
-            (report, identity) = try take(body.bytes, receivedAt: receivedAt)
+            (report, identity) = try take(body.bytes, receivedAt: receivedAt, from: drone)
         } catch {
             counted.withLock { $0.rejectedReports += 1 }
             throw error
@@ -91,14 +101,14 @@ package final class ReportIngest: Sendable {
 
     private enum Line { case report(ReportIdentity), rejected(Problem) }
 
-    private func postMany(_ exchange: HTTPExchange, _ body: RequestBody) throws(Problem) {
+    private func postMany(_ exchange: HTTPExchange, _ body: RequestBody, _ drone: String?) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         var lines: [Line] = []
         var reports: [PendingReport] = []
         var throttle: Problem?
         NDJSON.forEachLine(in: body.bytes) { _, text in
             do throws(Problem) {
-                let (report, identity) = try take(text, receivedAt: receivedAt)
+                let (report, identity) = try take(text, receivedAt: receivedAt, from: drone)
                 reports.append(report)
                 lines.append(.report(identity))
             } catch {
@@ -160,12 +170,17 @@ package final class ReportIngest: Sendable {
     }
 
     /// Parses, identifies, alerts. The bytes must live until the write is answered.
+    /// - Parameter drone: whom the certificate names; nil over plain HTTP.
     private func take(
-        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp
+        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, from drone: String?
     ) throws(Problem) -> (PendingReport, ReportIdentity) {
         let parser = parsers.take()
         defer { parsers.put(parser) }
         let report = try parser.parse(bytes)
+        if let drone, report.droneID != drone {
+            onImpersonation(drone)
+            throw IdentityProblem.mismatch("drone_id", field: "drone_id")
+        }
         let text = report.body
         let digest = SHA256.hash(text)
         let now = time.monotonicNanoseconds()

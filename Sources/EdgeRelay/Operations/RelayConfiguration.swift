@@ -2,6 +2,7 @@
 
 package import AlertRules
 package import Configuration
+package import Identity
 import Models
 import System
 
@@ -43,6 +44,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var forward = Forward()
     package var limits = Limits()
     package var alerts = AlertSettings()
+    package var tls: TLSConfiguration?
 }
 
 extension RelayConfiguration {
@@ -93,8 +95,9 @@ extension RelayConfiguration {
         }
         try configuration.readSections(&reader)
         configuration.alerts = try .read(reader.object("alerts"), relativeTo: directory)
+        configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
-        try configuration.refuseWhatIsNotThereYet()
+        try configuration.checkTLS()
         return configuration
     }
 
@@ -126,19 +129,9 @@ extension RelayConfiguration {
         limits.dronesOnBoard = try section.integer("drones_on_board", in: 1...1_000_000) ?? limits.dronesOnBoard
         limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
         try section.finish()
-
-        for later in ["tls"] where reader.has(later) {
-            throw ConfigurationError(key: later, problem: Self.notYet)
-        }
     }
 
     private static let notYet = "is not available in this version; leave it out"
-
-    /// Keys of the contract whose function is still to come are refused by name: a setting is never silently ignored.
-    private func refuseWhatIsNotThereYet() throws(ConfigurationError) {
-        try listen.requireLoopback(key: "listen")
-        try consoleListen?.requireLoopback(key: "console_listen")
-    }
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
         var trimmed: [String] = []
@@ -146,9 +139,6 @@ extension RelayConfiguration {
             let key = "central[\(index)]"
             guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
                 throw ConfigurationError(key: key, problem: "must start with http:// or https://")
-            }
-            if url.hasPrefix("https://") {
-                throw ConfigurationError(key: key, problem: "TLS to central \(notYet)")
             }
             trimmed.append(url.hasSuffix("/") ? String(url.dropLast()) : url)
         }

@@ -113,7 +113,9 @@ extension JSON5Parser {
         while let next = current {
             let isFirst = position == start
             let properties = next.properties
-            guard next == "$" || next == "_" || (isFirst ? properties.isIDStart : properties.isIDContinue) else { break }
+            guard next == "$" || next == "_" || (isFirst ? properties.isIDStart : properties.isIDContinue) else {
+                break
+            }
             result.append(next)
             position += 1
         }

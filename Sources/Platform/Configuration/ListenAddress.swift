@@ -36,6 +36,6 @@ package struct ListenAddress: Sendable, Equatable {
             key: key,
             problem:
                 "\(host) is not a loopback address. Plain HTTP is served on loopback only; any other address needs "
-                + "TLS with client certificates, which this version does not have yet: listen on 127.0.0.1")
+                + "TLS with client certificates: set tls {cert, key, client_ca}, or listen on 127.0.0.1")
     }
 }

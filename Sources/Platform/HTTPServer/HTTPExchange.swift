@@ -76,6 +76,12 @@ package final class HTTPExchange: @unchecked Sendable {
         return host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
+    /// The one URI of the client's verified certificate; nil over plain HTTP. Valid until answered.
+    package var peerIdentity: String? {
+        checkOpen()
+        return chs_exchange_peer(exchange).map { PeerCertificate.identity(of: $0) }
+    }
+
     /// Asks the socket whether the client closed it, so that long work for nobody can be cancelled. True once answered.
     package func isClientGone() -> Bool {
         answered.load(ordering: .relaxed) || chs_exchange_client_gone(exchange)

@@ -65,6 +65,11 @@ package struct HTTPRequestHead {
         chs_exchange_header(exchange, name).map { String(cString: $0) }
     }
 
+    /// The one URI of the client's verified certificate; nil over plain HTTP.
+    package var peerIdentity: String? {
+        chs_exchange_peer(exchange).map { PeerCertificate.identity(of: $0) }
+    }
+
     /// nil: none was declared (no body, or a chunked one).
     package var contentLength: Int? {
         let length = chs_exchange_content_length(exchange)

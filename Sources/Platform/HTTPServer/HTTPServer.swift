@@ -26,11 +26,13 @@ package struct HTTPServerConfiguration: Sendable {
     package var maxDrainedBytes: Int
     /// How long `stop()` waits for requests in flight.
     package var stopTimeoutSeconds: Int
+    /// nil: plain HTTP.
+    package var tls: HTTPServerTLS?
 
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
         idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 16 << 10, maxBodyBytesInFlight: Int = 512 << 20,
-        maxDrainedBytes: Int = 32 << 20, stopTimeoutSeconds: Int = 10
+        maxDrainedBytes: Int = 32 << 20, stopTimeoutSeconds: Int = 10, tls: HTTPServerTLS? = nil
     ) {
         self.host = host
         self.port = port
@@ -41,6 +43,7 @@ package struct HTTPServerConfiguration: Sendable {
         self.maxBodyBytesInFlight = maxBodyBytesInFlight
         self.maxDrainedBytes = maxDrainedBytes
         self.stopTimeoutSeconds = stopTimeoutSeconds
+        self.tls = tls
     }
 }
 
@@ -68,8 +71,15 @@ package final class HTTPServer: Sendable {
         precondition(configuration.threads >= 2, "libmicrohttpd's suspend and resume needs at least two threads")
         precondition(configuration.maxConnections >= configuration.threads, "each server thread needs a connection")
         let host = configuration.host == "localhost" ? "127.0.0.1" : configuration.host
-        let core = HTTPServerCore(handler: handler)
+        let core = HTTPServerCore(handler: handler, tls: configuration.tls)
         var settings = chs_configuration()
+        let credentials = try configuration.tls?.credentials.makeNative()
+        // The server keeps a reference of its own.
+        defer { chs_tls_release(credentials) }
+        settings.tls = credentials
+        settings.admit_peer = admitPeer
+        settings.handshake_refused = handshakeRefused
+        settings.handshake_timeout_seconds = UInt32(configuration.tls?.handshakeTimeoutSeconds ?? 0)
         settings.port = configuration.port
         settings.threads = UInt32(configuration.threads)
         settings.max_connections = UInt32(configuration.maxConnections)
@@ -125,6 +135,22 @@ package final class HTTPServer: Sendable {
         Unmanaged.passUnretained(core).release()
     }
 
+    /// Connections from now on begin with these; open ones keep those they have. On an error nothing changes.
+    package func reload(_ credentials: HTTPServerCredentials) throws(HTTPServerError) {
+        precondition(core.tls != nil, "only a server that began with TLS can be given other credentials")
+        let native = try credentials.makeNative()
+        defer { chs_tls_release(native) }
+        stopped.withLock { if !$0 { chs_server_set_tls(server, native) } }
+    }
+
+    /// Its clients are anonymous (enrolment).
+    package var asksNoClientCertificate: Bool { core.tls?.credentials.clientAuthorities == nil }
+
+    /// Asks `HTTPServerTLS.admit` again about every open connection and closes those it refuses.
+    package func recheckPeers() {
+        stopped.withLock { if !$0 { chs_server_recheck_peers(server) } }
+    }
+
     private static func hint(_ errorNumber: Int32) -> String {
         switch errorNumber {
         case 98: "The address is in use: stop the other program, or choose another port."
@@ -139,9 +165,13 @@ package final class HTTPServer: Sendable {
 /// What the C callbacks reach through their context pointer; lives as long as the C server.
 final class HTTPServerCore: Sendable {
     let handler: any HTTPHandler
+    let tls: HTTPServerTLS?
     private let streams = Mutex<(open: [ObjectIdentifier: HTTPResponseStream], closing: Bool)>(([:], false))
 
-    init(handler: any HTTPHandler) { self.handler = handler }
+    init(handler: any HTTPHandler, tls: HTTPServerTLS?) {
+        self.handler = handler
+        self.tls = tls
+    }
 
     func opened(_ stream: HTTPResponseStream) {
         let closing = streams.withLock { streams in
@@ -165,7 +195,7 @@ final class HTTPServerCore: Sendable {
     }
 }
 
-private func core(_ context: UnsafeMutableRawPointer?) -> HTTPServerCore {
+func core(_ context: UnsafeMutableRawPointer?) -> HTTPServerCore {
     guard let context else { preconditionFailure("libmicrohttpd lost the server's context") }
     return Unmanaged<HTTPServerCore>.fromOpaque(context).takeUnretainedValue()
 }
@@ -190,6 +220,7 @@ private func refuseBody(_ context: UnsafeMutableRawPointer?, _ exchange: OpaqueP
     let head = HTTPRequestHead(exchange)
     let response =
         switch status {
+        case 403: HTTPServerTLS.refusal
         case 413: handler.bodyTooLarge(head)
         case 503: handler.outOfRoom(head)
         default: handler.ambiguousFraming(head)

@@ -1,5 +1,5 @@
-// Publishes to an MQTT broker over libmosquitto, blocking, for a thread that may wait: one message at a time, QoS 1, and
-// `publish` returns when the broker has taken responsibility for it (PUBACK).
+// Publishes to an MQTT broker over libmosquitto, blocking, for a thread that may wait: one message at a time, QoS 1,
+// and `publish` returns when the broker has taken responsibility for it (PUBACK).
 //
 // libmosquitto keeps messages of its own and sends them again after a reconnect. Whoever publishes here keeps its
 // messages itself and must know what became of each, so after any failure the client is thrown away and the next

@@ -42,9 +42,9 @@ package enum FileSystem {
     }
 
     /// Replaces a file as a whole: afterwards it has either the old or the new bytes, also after a power cut.
-    package static func writeAtomically(_ path: String, _ bytes: [UInt8]) throws {
+    package static func writeAtomically(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws {
         let temporary = temporaryName(beside: path)
-        try writeDurably(temporary, bytes)
+        try writeDurably(temporary, bytes, mode: mode)
         guard Glibc.rename(temporary, path) == 0 else {
             let error = errno
             unlink(temporary)
@@ -55,9 +55,9 @@ package enum FileSystem {
 
     /// Creates a file with these bytes only if none has the name; false if one has. The file appears complete or not
     /// at all, and of several writers exactly one gets true.
-    package static func createExclusively(_ path: String, _ bytes: [UInt8]) throws -> Bool {
+    package static func createExclusively(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws -> Bool {
         let temporary = temporaryName(beside: path)
-        try writeDurably(temporary, bytes)
+        try writeDurably(temporary, bytes, mode: mode)
         defer { unlink(temporary) }
         guard link(temporary, path) == 0 else {
             if errno == EEXIST { return false }
@@ -197,9 +197,9 @@ package enum FileSystem {
     }
 
     /// Writes a new file and syncs it; leaves nothing behind on an error.
-    package static func writeDurably(_ path: String, _ bytes: [UInt8]) throws {
+    package static func writeDurably(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws {
         do {
-            try withDescriptor(path, O_WRONLY | O_CREAT | O_EXCL, operation: "create") { descriptor in
+            try withDescriptor(path, O_WRONLY | O_CREAT | O_EXCL, mode: mode, operation: "create") { descriptor in
                 var written = 0
                 while written < bytes.count {
                     written += try bytes.withUnsafeBytes { buffer in
@@ -217,9 +217,9 @@ package enum FileSystem {
     }
 
     private static func withDescriptor<Result>(
-        _ path: String, _ flags: Int32, operation: String, _ body: (Int32) throws -> Result
+        _ path: String, _ flags: Int32, mode: UInt32 = 0o644, operation: String, _ body: (Int32) throws -> Result
     ) throws -> Result {
-        let descriptor = columba_open(path, flags, 0o644)
+        let descriptor = columba_open(path, flags, mode)
         guard descriptor >= 0 else { throw SystemError(operation: operation, path: path, errno: errno) }
         defer { close(descriptor) }
         return try body(descriptor)

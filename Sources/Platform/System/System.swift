@@ -46,6 +46,9 @@ package struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The disk has no room (or the quota or inodes are used up): passes once space is freed.
     package var isFull: Bool { errno == ENOSPC || errno == EDQUOT }
 
+    /// The file or directory is not there.
+    package var isMissing: Bool { errno == ENOENT }
+
     package static func text(of errno: Int32) -> String {
         "\(String(cString: columba_error_text(errno))) (errno \(errno))"
     }

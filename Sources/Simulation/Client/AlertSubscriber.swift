@@ -1,6 +1,6 @@
 // Follows a relay's alerts on a thread of its own, over lost connections and restarts: nothing is missed, because each
 // new connection says which event was the last (`Last-Event-ID`).
-import HTTPClient
+package import HTTPClient
 import Models
 package import System
 
@@ -22,7 +22,7 @@ package final class AlertSubscriber: Sendable {
     ///   - onTrouble: hears why a connection ended, before the next one is tried.
     ///   - onEvent: hears each event on the subscriber's thread, with the monotonic time at which its last byte came.
     package init(
-        url: String, lastEventID: String = "", time: any TimeSource = SystemTime(),
+        url: String, lastEventID: String = "", tls: HTTPClientTLS? = nil, time: any TimeSource = SystemTime(),
         onTrouble: @escaping @Sendable (String) -> Void = { _ in },
         onEvent: @escaping @Sendable (ServerSentEvent, UInt64) -> Void
     ) {
@@ -32,7 +32,7 @@ package final class AlertSubscriber: Sendable {
             var failures = 0
             while !state.withLock({ $0.isStopping }) {
                 let connection = Connection(
-                    url: url, lastEventID: lastEventID, state: state, time: time, onEvent: onEvent)
+                    url: url, lastEventID: lastEventID, tls: tls, state: state, time: time, onEvent: onEvent)
                 let ending = connection.follow()
                 state.update { $0.isConnected = false }
                 lastEventID = connection.parser.lastEventID.isEmpty ? lastEventID : connection.parser.lastEventID
@@ -67,13 +67,14 @@ package final class AlertSubscriber: Sendable {
         var wasAccepted = false
 
         init(
-            url: String, lastEventID: String, state: Monitor<State>, time: any TimeSource,
+            url: String, lastEventID: String, tls: HTTPClientTLS?, state: Monitor<State>, time: any TimeSource,
             onEvent: @escaping @Sendable (ServerSentEvent, UInt64) -> Void
         ) {
             var headers = [("Accept", "text/event-stream")]
             if !lastEventID.isEmpty { headers.append(("Last-Event-ID", lastEventID)) }
             var request = HTTPClientRequest(method: "GET", url: url + "/v1/alerts/stream", headers: headers)
             request.timeoutSeconds = 0
+            request.tls = tls
             request.stallTimeoutSeconds = AlertSubscriber.stallTimeoutSeconds
             self.request = request
             self.state = state

@@ -74,8 +74,9 @@ struct Sender {
 
     /// One attempt at one relay; whether the report needs no other.
     private mutating func attempt(_ report: SimulatedReport, relay: Int) -> Bool {
-        let request = TransportRequest(
+        var request = TransportRequest(
             "POST", flight.plan.relays[relay].url + "/v1/reports", headers: Self.headers, body: report.body)
+        request.droneID = report.identity.droneID
         let begun = flight.nowNanoseconds
         observer?.willSend(report, monotonicNanoseconds: begun)
         let response: TransportResponse

@@ -8,6 +8,8 @@ package struct TransportRequest: Sendable {
     package var body: [UInt8]
     package var timeoutSeconds: Double
     package var maxResponseBytes: Int
+    /// The drone that speaks: over TLS each has a certificate of its own.
+    package var droneID: String?
 
     package init(
         _ method: String, _ url: String, headers: [(String, String)] = [], body: [UInt8] = [],

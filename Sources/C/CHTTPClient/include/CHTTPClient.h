@@ -75,3 +75,12 @@ int chc_poll_add(int poll, int descriptor, uint64_t tag);
 int chc_poll_wait(int poll, uint64_t *tags, int capacity, int64_t timeout_ns);
 /// Offset of the first `needle`, or -1.
 ptrdiff_t chc_find(const void *bytes, size_t length, const void *needle, size_t needle_length);
+
+// TLS 1.3 with a client certificate for the load generator; PEM files. NULL on failure.
+void *chc_tls_context(const char *certificate, const char *key, const char *authorities);
+// Blocks for the handshake, then the descriptor is non-blocking.
+void *chc_tls_connect(void *context, int descriptor);
+// As send(2) and recv(2): -1 with EAGAIN when it would block.
+ptrdiff_t chc_tls_send(void *session, const void *bytes, size_t length);
+ptrdiff_t chc_tls_receive(void *session, void *bytes, size_t length);
+void chc_tls_close(void *session);
