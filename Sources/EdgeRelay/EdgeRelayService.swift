@@ -12,6 +12,7 @@ package import Log
 import Configuration
 package import System
 import HTTPServer
+import Identity
 import Models
 import SegmentedLog
 
@@ -52,10 +53,8 @@ package final class EdgeRelayService: Sendable {
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
         book.restore(recovered.alerts)
-        delivery = try AlertDelivery(
-            configuration.alerts, relayID: relayID, dataDirectory: configuration.dataDirectory, time: time,
-            log: log.component("delivery"))
-        let delivery = delivery
+        let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
+        self.delivery = delivery
         alerting = Alerting(
             relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
             onRaised: { delivery.offer($0, rule: $1) })

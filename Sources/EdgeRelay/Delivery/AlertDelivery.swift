@@ -43,6 +43,12 @@ package final class AlertDelivery: Sendable {
         outbox = Monitor(opened)
     }
 
+    package convenience init(_ configuration: RelayConfiguration, time: any TimeSource, log: Log) throws {
+        try self.init(
+            configuration.alerts, relayID: configuration.relayID, dataDirectory: configuration.dataDirectory,
+            time: time, log: log)
+    }
+
     // MARK: Life
 
     /// Takes over what an earlier life did not deliver, then starts the threads.

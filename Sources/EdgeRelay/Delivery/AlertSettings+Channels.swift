@@ -62,7 +62,8 @@ extension WebhookSettings {
             throw ConfigurationError(
                 key: "alerts: \(target.name): secret_file",
                 problem:
-                    "holds \(secret.count) bytes; a secret needs at least \(AlertSettings.minSecretBytes): openssl rand -hex 32"
+                    "holds \(secret.count) bytes; a secret needs at least \(AlertSettings.minSecretBytes); "
+                    + "openssl rand -hex 32 makes a good one")
             )
         }
         return HMACSHA256(key: secret)

@@ -130,8 +130,9 @@ package final class Outbox {
             try old.run()
             try database.execute(
                 """
-                DELETE FROM deliveries WHERE state != 'pending' AND at < (SELECT at FROM deliveries
-                  WHERE state != 'pending' ORDER BY at DESC LIMIT 1 OFFSET \(Self.maxSettledPerTarget * max(1, targets)))
+                DELETE FROM deliveries WHERE state != 'pending' AND at <
+                  (SELECT at FROM deliveries WHERE state != 'pending' ORDER BY at DESC
+                   LIMIT 1 OFFSET \(Self.maxSettledPerTarget * max(1, targets)))
                 """)
         }
     }
