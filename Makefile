@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -49,6 +49,9 @@ format: tools-swift ## Formats every file in place, comments included
 bench: deps-run ## Measures the relay and central under load and prints the figures
 	@swift build -c release
 	@bench/run
+
+deb: deps-run ## Builds the Debian package of the relay into .build/packages
+	@deploy/edge/build-deb
 
 clean: ## Removes what was built (the fetched tools stay)
 	@rm -rf .build

@@ -102,7 +102,7 @@ let package = Package(
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "AlertRules", "Log", "System"]),
+        program("columba-relay", ["EdgeRelay", "Log", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(

@@ -13,6 +13,7 @@ import Configuration
 import Crypto
 import DuckDB
 import HTTPServer
+import Identity
 import Models
 import ObjectStore
 import SyncProtocol

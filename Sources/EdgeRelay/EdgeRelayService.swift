@@ -30,15 +30,24 @@ package final class EdgeRelayService: Sendable {
     private let identity: RelayIdentity
     private let servers: [HTTPServer]
     private let maintenance: Maintenance
+    private let supervision: Supervision
+    private let notifier: ServiceNotifier
+    private let reloading: Reload
     private let threads: [WorkerThread]
 
     /// Opens the data directory, takes over what an earlier life left, and serves. Returns when reports are accepted.
-    /// - Parameter onFatal: called once when the disk can no longer be trusted; the program must end (F35).
+    /// - Parameters:
+    ///   - notifier: the service manager, where there is one.
+    ///   - reload: reads the configuration anew for `reload()`.
+    ///   - onFatal: called once when the disk can no longer be trusted; the program must end (F35).
     package init(
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log,
+        notifier: ServiceNotifier = ServiceNotifier(environment: [:]),
+        reload: @escaping @Sendable () throws -> RelayConfiguration,
         onFatal: @escaping @Sendable (String) -> Void
     ) throws {
         self.log = log
+        self.notifier = notifier
         relayID = configuration.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
         let rules = try configuration.loadRules()
@@ -69,7 +78,8 @@ package final class EdgeRelayService: Sendable {
         let gauge = BufferGauge(
             admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: store,
             directory: configuration.dataDirectory)
-        writer = Self.writer(store, gauge, forwarder, log: log, onFatal: onFatal)
+        let progress = WriterProgress(time: time)
+        writer = Self.writer(store, gauge, forwarder, progress, log: log, onFatal: onFatal)
         let writer = writer
         writerThread = WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { writer.run(recent: recovered.recent) }
 
@@ -78,23 +88,45 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
+        let endpoints = Endpoints()
+        reloading = Reload(
+            configuration, time: time, log: log.component("reload"),
+            steps: Self.reloadSteps(alerting, board, endpoints, certificates),
+            load: reload)
+        let pulse = Pulse(time: time)
+        supervision = Supervision(
+            notifier: notifier,
+            probes: .init(
+                writer: progress, maintenance: pulse, refuseQueued: { [writer] in writer.refuseQueued() },
+                portsAnswer: { endpoints.answer(withinSeconds: $0) }),
+            time: time, log: log.component("supervision"))
+        let supervision = supervision
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
-            carriedOver: recovered.carriedOver)
+            carriedOver: recovered.carriedOver, endpoints: endpoints, reload: reloading,
+            stuckDisks: { supervision.stuckDisks })
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
-            figures: { figures.now() }, readiness: { gauge.canStore }, moreMetrics: { certificates.metrics() })
+            figures: { figures.now() }, readiness: { gauge.canStore && !progress.isStuck },
+            moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
+        endpoints.open(
+            servers, hosts: [configuration.listen, configuration.consoleListen].compactMap { $0?.host },
+            limits: configuration.limits)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
             configuration: configuration, time: time, log: log.component("maintenance"), store: store,
             state: storage.state, forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer,
-            gauge: gauge, wake: wake)
+            gauge: gauge, wake: wake,
+            eachRound: ServiceStatus(notifier, pulse, time: time, summary: { figures.now().summary }).report)
         let maintenance = maintenance
         threads =
-            (forwarder?.start() ?? []) + [WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() }]
+            (forwarder?.start() ?? []) + [
+                WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
+                WorkerThread(name: "supervision") { supervision.run() },
+            ]
         log.info(
             "relay_ready",
             [
@@ -102,6 +134,7 @@ package final class EdgeRelayService: Sendable {
                 "console_port": .int(consolePort), "carried_over": .int(recovered.carriedOver),
                 "rules_version": .int(rules.version), "central": .string(configuration.central.first ?? "none"),
             ])
+        notifier.ready(status: figures.now().summary)
     }
 
     private static func forwarder(
@@ -118,11 +151,11 @@ package final class EdgeRelayService: Sendable {
     }
 
     private static func writer(
-        _ store: BufferStore, _ gauge: BufferGauge, _ forwarder: Forwarder?, log: Log,
+        _ store: BufferStore, _ gauge: BufferGauge, _ forwarder: Forwarder?, _ progress: WriterProgress, log: Log,
         onFatal: @escaping @Sendable (String) -> Void
     ) -> BufferWriter {
         let epoch = store.current.epoch
-        return BufferWriter(log: store.current.log) { through in
+        return BufferWriter(log: store.current.log, progress: progress) { through in
             forwarder?.committed(epoch: epoch, through: through)
             gauge.committed()
         } onFailure: { error in
@@ -143,9 +176,7 @@ package final class EdgeRelayService: Sendable {
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, reports: Bool, operators: Bool) throws -> HTTPServer {
             try identity.serve(
-                HTTPServerConfiguration(
-                    host: address.host, port: address.port, threads: configuration.limits.threads,
-                    maxConnections: configuration.limits.maxConnections),
+                configuration.limits.server(address.host, address.port),
                 RelayRoutes(ingest: ingest, console: console, takesReports: reports, servesConsole: operators),
                 always: reports)
         }
@@ -158,16 +189,46 @@ package final class EdgeRelayService: Sendable {
         ]
     }
 
-    /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
-    package func reloadCertificates() { identity.keeper?.look() }
+    /// What a reload puts in force, each checked before any is.
+    private static func reloadSteps(
+        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity
+    ) -> [ReloadStep] {
+        [
+            ReloadStep { next in
+                let rules = try next.loadRules()
+                return { alerting.replaceRules(rules) }
+            },
+            ReloadStep { next in
+                {
+                    board.update(next.limits)
+                    endpoints.update(next.limits)
+                }
+            },
+            ReloadStep { next in
+                try next.checkCertificates()
+                return { identity.keeper?.look() }
+            },
+        ]
+    }
+
+    /// Reads the configuration again and puts rules and limits in force; keeps the old ones where one thing is wrong.
+    package func reload() {
+        notifier.reloading()
+        reloading.run()
+        notifier.ready(status: reloading.figures.lastError.map { "reload refused: \($0)" } ?? "reloaded")
+    }
 
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {
+        notifier.stopping()
+        supervision.stop()
         for server in servers { server.stopAccepting() }
         writer.close()
         writerThread.join()
         alerting.book.finishAll()
-        for server in servers { server.stop() }
+        // At the same time: each may wait for its slowest client.
+        let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
+        for stop in stops { stop.join() }
         forwarder?.stop()
         identity.stop()
         maintenance.stop()

@@ -12,6 +12,8 @@ final class Server {
     let port: UInt16
     private let arguments: [String]
     private let logPath: String
+    /// Added to this process's own.
+    var environment: [String: String] = [:]
     private var process: ChildProcess?
     private var isTraced = false
 
@@ -33,6 +35,7 @@ final class Server {
         configuration.ownProcessGroup = !tracer.isEmpty
         isTraced = !tracer.isEmpty
         configuration.standardError = .file(logPath)
+        configuration.environment = Environment.variables.merging(environment) { $1 }
         process = try ChildProcess(configuration)
         try #require(
             eventually(within: 30) { self.isReady }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
@@ -49,6 +52,8 @@ final class Server {
         _ = try process?.wait(timeoutSeconds: 10)
         process = nil
     }
+
+    func signal(_ number: Int32) { process?.kill(number) }
 
     /// SIGTERM, and the exit status.
     func terminate() throws -> System.ExitStatus? {

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE  // accept4
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -98,21 +99,61 @@ void chs_connection_changed(
     enum MHD_ConnectionNotificationCode change) {
     chs_server *server = context;
     if (change == MHD_CONNECTION_NOTIFY_STARTED) {
-        if (server->configuration.tls != NULL) *socket_context = chs_peer_begin(server, connection);
-    } else if (change == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (*socket_context != NULL) chs_peer_end(*socket_context);
-        connection_gone(server);
+        chs_socket *socket = calloc(1, sizeof *socket);
+        // Without memory for it the connection is not watched, and a TLS handshake on it fails.
+        if (socket == NULL) return;
+        *socket_context = socket;
+        chs_watch_begin(server, connection, &socket->watched);
+        if (server->configuration.tls != NULL) socket->peer = chs_peer_begin(server, connection);
+        return;
     }
+    chs_socket *socket = *socket_context;
+    if (socket != NULL && socket->peer != NULL) chs_peer_end(socket->peer);
+    pthread_mutex_lock(&server->places);
+    chs_watch_end(server, connection, socket != NULL ? socket->watched : NULL);
+    pthread_mutex_unlock(&server->places);
+    free(socket);
+    *socket_context = NULL;
+    connection_gone(server);
 }
 
 /// False when the server is closing.
 static bool wait_for_place(chs_server *server) {
     pthread_mutex_lock(&server->places);
-    while (server->connections >= server->configuration.max_connections && !atomic_load(&server->closing)) {
+    while (server->connections >= server->limits.max_connections && !atomic_load(&server->closing)) {
         pthread_cond_wait(&server->place_free, &server->places);
     }
     pthread_mutex_unlock(&server->places);
     return !atomic_load(&server->closing);
+}
+
+/// Takes a place for the connection; false when its address has too many.
+static bool take_place(chs_server *server, const struct sockaddr *address) {
+    pthread_mutex_lock(&server->places);
+    bool taken = chs_address_take(server, address);
+    if (taken) {
+        server->connections += 1;
+    } else {
+        server->cuts[CHS_CUT_ADDRESS] += 1;
+    }
+    pthread_mutex_unlock(&server->places);
+    return taken;
+}
+
+static void turn_away(chs_server *server, int fd) {
+    static const char body[] =
+        "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,\"code\":\"too_many_connections\","
+        "\"detail\":\"This address has too many connections without a good request. Close some, then try again.\"}";
+    char answer[512];
+    int length = snprintf(
+        answer, sizeof answer,
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
+        "Retry-After: 10\r\nConnection: close\r\n\r\n%s",
+        sizeof body - 1, body);
+    // One try: an address that already has too many connections is not waited for.
+    if (server->configuration.is_plain) send(fd, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
+    close(fd);
 }
 
 static void *accept_connections(void *context) {
@@ -127,11 +168,15 @@ static void *accept_connections(void *context) {
             if (exhausted) poll(NULL, 0, CHS_RETRY_ACCEPT_MS);
             continue;
         }
-        pthread_mutex_lock(&server->places);
-        server->connections += 1;
-        pthread_mutex_unlock(&server->places);
+        if (!take_place(server, (struct sockaddr *)&address)) {
+            turn_away(server, fd);
+            continue;
+        }
         // Closes the socket itself when it fails.
         if (MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, length) != MHD_YES) {
+            pthread_mutex_lock(&server->places);
+            chs_address_give_back(server, (struct sockaddr *)&address);
+            pthread_mutex_unlock(&server->places);
             connection_gone(server);
         }
     }

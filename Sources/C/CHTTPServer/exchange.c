@@ -60,11 +60,9 @@ chs_exchange *chs_exchange_begin(
     exchange->path = path;
     exchange->content_length = -1;
     exchange->next_free = NULL;
-    if (server->configuration.tls != NULL) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        exchange->peer = info == NULL ? NULL : info->socket_context;
-    }
+    const chs_socket *socket = chs_socket_of(connection);
+    exchange->watched = socket == NULL ? NULL : socket->watched;
+    exchange->peer = socket == NULL ? NULL : socket->peer;
     atomic_store_explicit(&exchange->state, CHS_RECEIVING, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->active, 1, memory_order_relaxed);
     return exchange;

@@ -7,6 +7,46 @@
 #include "CHTTPServer.h"
 #include "tls.h"
 
+/// What a connection is at; see watch.c.
+enum chs_phase { CHS_PHASE_WAITING, CHS_PHASE_BODY, CHS_PHASE_HANDLER, CHS_PHASE_ANSWER, CHS_PHASE_STREAM };
+enum chs_cut {
+    CHS_CUT_NOT,
+    CHS_CUT_SLOW_HEADER,
+    CHS_CUT_SLOW_BODY,
+    CHS_CUT_SLOW_READER,
+    CHS_CUT_IDLE,
+    CHS_CUT_ADDRESS,
+    CHS_CUT_REASONS
+};
+
+/// One open connection, from libmicrohttpd's STARTED to its CLOSED.
+typedef struct chs_connection {
+    int fd;
+    unsigned slot;  // in server->watched
+    // Written by the connection's server thread.
+    atomic_uint phase;     // enum chs_phase
+    atomic_uint requests;  // answered so far
+    atomic_size_t received;  // of the body in hand
+    // Guarded by `places`.
+    bool is_proven;  // a request was answered below 400: no longer counted for its address
+    bool is_cut;
+    // The watcher's own, as of its last look.
+    unsigned seen_phase, seen_requests;
+    uint64_t since_ms, header_since_ms, mark;
+} chs_connection;
+
+/// What libmicrohttpd keeps for us with each connection.
+typedef struct chs_socket {
+    chs_connection *watched;  // NULL if it is not watched
+    chs_peer *peer;           // NULL: plain HTTP
+} chs_socket;
+
+/// NULL when there was no memory for one.
+chs_socket *chs_socket_of(struct MHD_Connection *connection);
+
+typedef struct chs_address chs_address;
+enum { CHS_ADDRESS_BUCKETS = 1024 };
+
 struct chs_server {
     struct MHD_Daemon *daemon;
     chs_configuration configuration;
@@ -20,6 +60,18 @@ struct chs_server {
     pthread_mutex_t peers_lock;  // guards `tls` and the list
     chs_tls *tls;                // NULL: plain HTTP, for good
     chs_peer *peers;             // one for each open TLS connection
+    // Also guarded by `places`; see watch.c and addresses.c.
+    chs_limits limits;
+    chs_connection **watched;
+    unsigned watched_count, watched_capacity;
+    unsigned crowded_looks;
+    uint64_t cuts[CHS_CUT_REASONS];
+    uint64_t address_seed;
+    chs_address *addresses[CHS_ADDRESS_BUCKETS];
+    pthread_t watcher;
+    pthread_cond_t watch_wake;
+    bool is_watched;
+    atomic_bool watch_stopped;
     // Requests begun and not completed, and requests given to Swift and not answered: on cache lines of their own,
     // because every thread writes to them.
     _Alignas(64) atomic_int_fast64_t active;
@@ -35,6 +87,7 @@ struct chs_exchange {
     chs_server *server;
     struct MHD_Connection *connection;
     chs_peer *peer;  // NULL: plain HTTP
+    chs_connection *watched;  // NULL if it is not watched
     const char *method;
     const char *path;
     struct MHD_Response *response;
@@ -42,6 +95,7 @@ struct chs_exchange {
     atomic_int state;
     bool refused;           // `response` is a refusal: the rest of the body is read and dropped
     bool close_connection;  // after the answer
+    bool is_stream;         // the answer is sent as it is written
     int64_t content_length;
     size_t limit;
     uint8_t *body;
@@ -71,3 +125,42 @@ void chs_exchange_end(chs_exchange *exchange);
 void chs_exchange_drop_large_body(chs_exchange *exchange);
 /// Copies body bytes; false if there is no memory for them within the server's limit.
 bool chs_exchange_append(chs_exchange *exchange, const void *bytes, size_t length);
+
+// head.c
+typedef struct chs_framing {
+    int64_t content_length;  // -1: none
+    bool has_transfer_encoding;
+    bool expects_continue;
+} chs_framing;
+/// 0, or the status that refuses the request whatever it asks for.
+unsigned chs_read_head(
+    const chs_configuration *configuration, struct MHD_Connection *connection, const char *path, const char *version,
+    chs_framing *framing);
+
+// addresses.c, with `places` locked
+/// False when the address has as many unproven connections as it may.
+bool chs_address_take(chs_server *server, const struct sockaddr *address);
+void chs_address_give_back(chs_server *server, const struct sockaddr *address);
+void chs_addresses_free(chs_server *server);
+
+// watch.c
+bool chs_watch_start(chs_server *server);
+void chs_watch_stop(chs_server *server);
+void chs_watch_free(chs_server *server);
+void chs_watch_begin(chs_server *server, struct MHD_Connection *connection, chs_connection **place);
+void chs_watch_end(chs_server *server, struct MHD_Connection *connection, chs_connection *watched);
+/// NULL if it is not watched.
+/// The answer is sent, or given up.
+void chs_watch_answered(chs_exchange *exchange, bool is_complete);
+
+static inline void chs_watch_phase(chs_exchange *exchange, enum chs_phase phase) {
+    if (exchange->watched == NULL) return;
+    atomic_store_explicit(&exchange->watched->phase, phase, memory_order_relaxed);
+}
+
+static inline void chs_watch_received(chs_exchange *exchange, size_t length) {
+    chs_connection *watched = exchange->watched;
+    if (watched == NULL) return;
+    size_t before = length == 0 ? 0 : atomic_load_explicit(&watched->received, memory_order_relaxed);
+    atomic_store_explicit(&watched->received, before + length, memory_order_relaxed);
+}

@@ -14,63 +14,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-/// What decides how long a request is. Two readers that disagree about it can be made to see different requests
-/// (request smuggling), so anything ambiguous is refused (RFC 9112 §6.3, §5.1).
-struct framing {
-    unsigned content_lengths;
-    unsigned transfer_encodings;
-    bool chunked;
-    bool bad_name;
-    bool expects_continue;
-    const char *content_length;
-};
-
-static enum MHD_Result inspect_header(
-    void *context, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
-    size_t value_length) {
-    (void)kind;
-    struct framing *framing = context;
-    if (name_length == 0 || name[name_length - 1] == ' ' || name[name_length - 1] == '\t') framing->bad_name = true;
-    switch (name_length) {
-        case 6:
-            if (value != NULL && strcasecmp(name, "Expect") == 0) {
-                framing->expects_continue = strcasecmp(value, "100-continue") == 0;
-            }
-            break;
-        case 14:
-            if (strcasecmp(name, "Content-Length") == 0) {
-                framing->content_lengths += 1;
-                framing->content_length = value;
-            }
-            break;
-        case 17:
-            if (strcasecmp(name, "Transfer-Encoding") == 0) {
-                framing->transfer_encodings += 1;
-                framing->chunked = value != NULL && value_length == 7 && strcasecmp(value, "chunked") == 0;
-            }
-            break;
-        default: break;
-    }
-    return MHD_YES;
-}
-
-static bool framing_is_ambiguous(const struct framing *framing, const char *version) {
-    if (framing->bad_name || framing->content_lengths > 1 || framing->transfer_encodings > 1) return true;
-    if (framing->transfer_encodings == 0) return false;
-    return framing->content_lengths != 0 || !framing->chunked || strcmp(version, "HTTP/1.1") != 0;
-}
+/// More connections than any machine has descriptors for: libmicrohttpd itself is not to refuse any.
+enum { CHS_CONNECTION_CEILING = 1 << 20 };
 
 static enum MHD_Result queue_answer(chs_exchange *exchange) {
     struct MHD_Response *response = exchange->response;
     exchange->response = NULL;
     if (response == NULL) return MHD_NO;
     chs_exchange_drop_large_body(exchange);
+    chs_watch_phase(exchange, exchange->is_stream ? CHS_PHASE_STREAM : CHS_PHASE_ANSWER);
     if (exchange->close_connection || atomic_load_explicit(&exchange->server->closing, memory_order_relaxed)) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
@@ -93,14 +50,13 @@ static enum MHD_Result begin_request(
     chs_exchange *exchange = chs_exchange_begin(server, connection, method, path);
     if (exchange == NULL) return MHD_NO;
     *request_context = exchange;
-    struct framing framing = {0};
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, inspect_header, &framing);
-    if (framing.content_length != NULL) {
-        errno = 0;
-        exchange->content_length = (int64_t)strtoll(framing.content_length, NULL, 10);
-    }
-    if (framing_is_ambiguous(&framing, version)) {
-        refuse(exchange, 400);
+    chs_watch_received(exchange, 0);
+    chs_watch_phase(exchange, CHS_PHASE_BODY);
+    chs_framing framing;
+    unsigned refusal = chs_read_head(&server->configuration, connection, path, version, &framing);
+    exchange->content_length = framing.content_length;
+    if (refusal != 0) {
+        refuse(exchange, refusal);
         return queue_answer(exchange);
     }
     if (exchange->peer != NULL && chs_peer_is_refused(exchange->peer)) {
@@ -108,7 +64,7 @@ static enum MHD_Result begin_request(
         return queue_answer(exchange);
     }
     int64_t limit = server->configuration.admit(server->configuration.context, exchange);
-    bool has_body = exchange->content_length > 0 || framing.transfer_encodings != 0;
+    bool has_body = exchange->content_length > 0 || framing.has_transfer_encoding;
     if (limit >= 0) {
         exchange->limit = (size_t)limit;
         if (exchange->content_length > limit) refuse(exchange, 413);
@@ -124,6 +80,7 @@ static enum MHD_Result begin_request(
 }
 
 static enum MHD_Result receive_body(chs_exchange *exchange, const char *bytes, size_t length) {
+    chs_watch_received(exchange, length);
     if (!exchange->refused) {
         if (length <= exchange->limit - exchange->length) {
             if (chs_exchange_append(exchange, bytes, length)) return MHD_YES;
@@ -142,6 +99,7 @@ static enum MHD_Result finish_request(chs_exchange *exchange) {
     chs_server *server = exchange->server;
     struct MHD_Connection *connection = exchange->connection;
     atomic_fetch_add_explicit(&server->unanswered, 1, memory_order_relaxed);
+    chs_watch_phase(exchange, CHS_PHASE_HANDLER);
     atomic_store_explicit(&exchange->state, CHS_PROCESSING, memory_order_release);
     server->configuration.handle(server->configuration.context, exchange);
     // Whatever other threads do, the exchange cannot end before this thread returns to libmicrohttpd.
@@ -174,10 +132,11 @@ static enum MHD_Result on_request(
 static void on_completed(
     void *context, struct MHD_Connection *connection, void **request_context,
     enum MHD_RequestTerminationCode termination) {
-    (void)context, (void)connection, (void)termination;
+    (void)context, (void)connection;
     chs_exchange *exchange = *request_context;
     if (exchange == NULL) return;
     *request_context = NULL;
+    chs_watch_answered(exchange, termination == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     chs_exchange_end(exchange);
 }
 
@@ -205,6 +164,8 @@ static size_t keep_encoded(void *context, struct MHD_Connection *connection, cha
 }
 
 static void destroy(chs_server *server) {
+    chs_watch_stop(server);
+    chs_watch_free(server);
     pthread_mutex_destroy(&server->places);
     pthread_cond_destroy(&server->place_free);
     pthread_mutex_destroy(&server->peers_lock);
@@ -212,11 +173,10 @@ static void destroy(chs_server *server) {
     free(server);
 }
 
-// Options of libmicrohttpd, which is told them as arguments. The connection limit is divided by the threads; the
-// acceptor's is the one that counts.
+// Options of libmicrohttpd, which is told them as arguments. The acceptor's connection limit is the one that counts.
 #define CHS_COMMON_OPTIONS \
     MHD_OPTION_LISTEN_SOCKET, placeholder, MHD_OPTION_THREAD_POOL_SIZE, configuration->threads, \
-        MHD_OPTION_CONNECTION_LIMIT, (configuration->max_connections + 1) * configuration->threads, \
+        MHD_OPTION_CONNECTION_LIMIT, CHS_CONNECTION_CEILING, \
         MHD_OPTION_CONNECTION_TIMEOUT, configuration->idle_timeout_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, \
         configuration->header_memory_bytes, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, \
         MHD_OPTION_NOTIFY_CONNECTION, chs_connection_changed, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, \
@@ -246,6 +206,7 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     pthread_mutex_init(&server->peers_lock, NULL);
     server->configuration = *configuration;
     if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
+    server->limits = configuration->limits;
     if (!chs_listen(server, operation, error_number)) {
         destroy(server);
         return NULL;
@@ -254,7 +215,7 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     errno = EAGAIN;
     int placeholder = chs_open_placeholder_socket();
     if (placeholder >= 0) server->daemon = start_daemon(server, placeholder);
-    if (server->daemon != NULL && chs_start_accepting(server)) return server;
+    if (server->daemon != NULL && chs_watch_start(server) && chs_start_accepting(server)) return server;
     *error_number = errno != 0 ? errno : EAGAIN;
     if (server->daemon != NULL) {
         MHD_stop_daemon(server->daemon);  // closes the placeholder
@@ -276,6 +237,7 @@ bool chs_server_stop(chs_server *server, unsigned timeout_ms) {
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
     if (atomic_load(&server->unanswered) > 0) return false;
+    chs_watch_stop(server);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
     return true;

@@ -62,6 +62,7 @@ chs_stream *chs_stream_create(
     pthread_mutex_init(&stream->mutex, NULL);
     atomic_init(&stream->references, 2);
     stream->connection = exchange->connection;
+    exchange->is_stream = true;
     stream->max_pending_bytes = max_pending_bytes;
     stream->context = context;
     stream->on_closed = closed;

@@ -154,3 +154,13 @@ struct columba_spawn_result columba_spawn(const struct columba_spawn_request *re
         if (descriptors[index] >= 0) close(descriptors[index]);
     return result;
 }
+
+uint64_t columba_raise_open_files(uint64_t wanted) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    if (limit.rlim_cur >= wanted) return limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : (rlim_t)wanted;
+    // Where the kernel refuses, the old limit stays in force.
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    return limit.rlim_cur;
+}

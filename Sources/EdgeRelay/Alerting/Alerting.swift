@@ -32,6 +32,7 @@ package final class Alerting: Sendable {
     }
 
     package var rulesVersion: Int { rules.withLock { $0.version } }
+    package var ruleCount: Int { rules.withLock { $0.rules.count } }
 
     /// Alerts left out because one report raised more than `AlertEvaluator.maxAlertsPerReport` (F95).
     package var reportsCutShort: Int { suppressed.load(ordering: .relaxed) }

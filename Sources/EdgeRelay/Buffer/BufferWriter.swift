@@ -40,25 +40,45 @@ package final class BufferWriter: Sendable {
     /// - Parameters:
     ///   - onCommit: called on the writer thread after each transaction, with the last record number on disk.
     ///   - onFailure: called on the writer thread when a transaction failed.
+    /// How long the disk has been at what it was given last.
+    package let progress: WriterProgress
+
     package init(
-        log: SegmentedLog, onCommit: @escaping @Sendable (Int64) -> Void,
+        log: SegmentedLog, progress: WriterProgress, onCommit: @escaping @Sendable (Int64) -> Void,
         onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.log = log
+        self.progress = progress
         self.onCommit = onCommit
         self.onFailure = onFailure
     }
 
     package var snapshot: Counters { counters.withLock { $0 } }
 
-    /// False when the queue is full or closed: the caller answers 503 and nothing is stored.
+    /// False when the queue is full or closed, or the disk stuck (F42): the caller answers 503 and nothing is stored.
     package func submit(_ write: PendingWrite) -> Bool {
-        queue.withLock(notify: true) { queue in
+        guard !progress.isStuck else { return false }
+        return queue.withLock(notify: true) { queue in
             guard !queue.isClosed, queue.bytes + write.byteCount <= Self.queueBytes else { return false }
             queue.pending.append(write)
             queue.bytes += write.byteCount
             return true
         }
+    }
+
+    /// Answers every queued request that the disk is stuck; what the disk has in hand stays unanswered (F42). Returns
+    /// how many it answered.
+    package func refuseQueued() -> Int {
+        let writes = queue.withLock { queue in
+            defer { (queue.pending, queue.bytes) = ([], 0) }
+            return queue.pending
+        }
+        let problem = Problem(
+            status: 503, code: "disk_stuck",
+            detail: "The relay's disk does not answer. Nothing was stored; send it again later, or to another relay.",
+            retryAfterSeconds: 30)
+        for write in writes { write.complete(.failed(problem)) }
+        return writes.count
     }
 
     /// Takes no more requests; `run` returns when all queued ones are answered.
@@ -68,6 +88,8 @@ package final class BufferWriter: Sendable {
     package func run(recent: RecentIdentities) {
         var transaction = Transaction(recent: recent)
         while let writes = takeGroup() {
+            progress.began()
+            defer { progress.ended() }
             do {
                 let verdicts = try transaction.append(writes, to: log)
                 count(verdicts, records: transaction.recordCount, bytes: writes.reduce(0) { $0 + $1.byteCount })

@@ -33,13 +33,17 @@ package final class DroneBoard: Sendable {
 
     private let shards = (0..<DroneBoard.shards).map { _ in Shard() }
     private let maxDronesPerShard: Int
-    private let ratePerSecond: Double
-    private let burst: Double
+    private struct Rate { var perSecond: Double; var burst: Double }
+    private let rate: Mutex<Rate>
 
     package init(maxDrones: Int, ratePerSecond: Double, burst: Double) {
         maxDronesPerShard = max(1, maxDrones / Self.shards)
-        self.ratePerSecond = ratePerSecond
-        self.burst = burst
+        rate = Mutex(Rate(perSecond: ratePerSecond, burst: burst))
+    }
+
+    /// From the next report on, for drones that are known already too (reload).
+    package func update(_ limits: RelayConfiguration.Limits) {
+        rate.withLock { $0 = Rate(perSecond: limits.reportsPerDronePerSecond, burst: limits.reportBurstPerDrone) }
     }
 
     package convenience init(_ limits: RelayConfiguration.Limits) {
@@ -58,7 +62,8 @@ package final class DroneBoard: Sendable {
         _ identity: ReportIdentity, body: UnsafeRawBufferPointer, latitude: Double, longitude: Double,
         observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64
     ) -> Double? {
-        shard(identity.droneID).drones.withLock { drones in
+        let (ratePerSecond, burst) = rate.withLock { ($0.perSecond, $0.burst) }
+        return shard(identity.droneID).drones.withLock { drones in
             var drone: Drone
             if let index = drones.index(forKey: identity.droneID) {
                 // In place: a copy of the entry would copy the body.

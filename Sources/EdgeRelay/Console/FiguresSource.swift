@@ -23,12 +23,16 @@ final class FiguresSource: Sendable {
     private let alerting: Alerting
     private let gauge: BufferGauge
     private let carriedOver: Int
+    private let endpoints: Endpoints
+    private let reload: Reload
+    private let stuckDisks: @Sendable () -> Int
     private let rate: Mutex<Rate>
 
     init(
         configuration: RelayConfiguration, startedAt: Timestamp, time: any TimeSource, store: BufferStore,
         writer: BufferWriter, forwarder: Forwarder?, ingest: ReportIngest, board: DroneBoard, alerting: Alerting,
-        gauge: BufferGauge, carriedOver: Int
+        gauge: BufferGauge, carriedOver: Int, endpoints: Endpoints, reload: Reload,
+        stuckDisks: @escaping @Sendable () -> Int
     ) {
         self.configuration = configuration
         self.startedAt = startedAt
@@ -41,6 +45,9 @@ final class FiguresSource: Sendable {
         self.alerting = alerting
         self.gauge = gauge
         self.carriedOver = carriedOver
+        self.endpoints = endpoints
+        self.reload = reload
+        self.stuckDisks = stuckDisks
         rate = Mutex(Rate(at: time.monotonicNanoseconds(), bytes: 0))
     }
 
@@ -62,6 +69,12 @@ final class FiguresSource: Sendable {
         figures.segments = store.segmentCount
         figures.oldestWaiting = figures.waiting > 0 ? oldestWaiting() : nil
         figures.hoursLeft = hoursLeft(counters)
+        figures.connections = endpoints.counts
+        figures.maxConnections = configuration.limits.maxConnections
+        figures.reload = reload.figures
+        figures.stuckDisks = stuckDisks()
+        figures.stalledSeconds = writer.progress.stalledSeconds
+        figures.process = ProcessFigures(residentBytes: Environment.residentBytes, cpuSeconds: Environment.cpuSeconds)
         let alerts = alerting.book.counts
         figures.alertsRaised = alerts.raised
         figures.alertsOpen = alerts.open

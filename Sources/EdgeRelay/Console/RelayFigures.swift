@@ -4,8 +4,14 @@
 //                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts,
 //                states)
 
+package import HTTPServer
 import JSON
 package import Models
+
+package struct ProcessFigures: Sendable, Equatable {
+    package var residentBytes = 0
+    package var cpuSeconds = 0.0
+}
 
 package struct RelayFigures: Sendable, Equatable {
     package var relayID: String
@@ -36,6 +42,13 @@ package struct RelayFigures: Sendable, Equatable {
     package var followers = 0
     package var dronesHeard = 0
     package var rulesVersion = 0
+    package var connections = HTTPConnectionCounts()
+    package var maxConnections = 0
+    package var reload: ReloadFigures
+    /// How often the disk hung, and for how long it has been at the transaction in hand.
+    package var stuckDisks = 0
+    package var stalledSeconds = 0.0
+    package var process = ProcessFigures()
 
     package init(
         relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp
@@ -46,6 +59,7 @@ package struct RelayFigures: Sendable, Equatable {
         self.position = position
         self.startedAt = startedAt
         self.now = now
+        reload = ReloadFigures(loadedAt: startedAt)
     }
 
     /// Records that central archived in this life of the relay.
@@ -76,6 +90,10 @@ extension RelayFigures {
         } else {
             parts.append("stand-alone")
         }
+        if stalledSeconds >= WriterProgress.patienceSeconds {
+            parts.append("the disk has not answered for \(Self.duration(stalledSeconds))")
+        }
+        if reload.lastError != nil { parts.append("last reload refused") }
         if level != .normal { parts.append("buffer: \(level.rawValue)") }
         return parts.joined(separator: ", ")
     }
@@ -122,6 +140,8 @@ extension RelayFigures {
             uplinkJSON(&$0)
             countersJSON(&$0)
             $0.member("rules_version", rulesVersion)
+            reload.appendJSON(to: &$0)
+            connectionsJSON(&$0)
         }
         return output.bytes
     }
@@ -149,6 +169,18 @@ extension RelayFigures {
             $0.member("set_aside", uplink?.setAside ?? 0)
             $0.member("batches", uplink?.batches ?? 0)
             $0.member("bytes_sent", uplink?.bytesSent ?? 0)
+        }
+    }
+
+    private func connectionsJSON(_ output: inout JSONWriter) {
+        output.object("connections") {
+            $0.member("open", connections.open)
+            $0.member("max", maxConnections)
+            $0.member("closed_slow_header", connections.slowHeader)
+            $0.member("closed_slow_body", connections.slowBody)
+            $0.member("closed_slow_reader", connections.slowReader)
+            $0.member("closed_idle", connections.idle)
+            $0.member("refused_of_address", connections.tooManyOfAddress)
         }
     }
 

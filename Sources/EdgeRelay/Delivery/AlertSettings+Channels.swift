@@ -64,7 +64,6 @@ extension WebhookSettings {
                 problem:
                     "holds \(secret.count) bytes; a secret needs at least \(AlertSettings.minSecretBytes); "
                     + "openssl rand -hex 32 makes a good one")
-            )
         }
         return HMACSHA256(key: secret)
     }

@@ -108,10 +108,10 @@ package struct RelayRoutes: HTTPHandler {
             switch name {
             case "state":
                 state = AlertState(rawValue: value)
-                isValid = state != nil || value.isEmpty
+                isValid = state != nil
             case "since":
                 since = Timestamp(rfc3339: value)
-                isValid = since != nil || value.isEmpty
+                isValid = since != nil
             case "limit":
                 limit = Int(value) ?? 0
                 isValid = (1...10_000).contains(limit)

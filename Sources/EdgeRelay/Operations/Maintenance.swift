@@ -36,12 +36,13 @@ package final class Maintenance: Sendable {
     private let writer: BufferWriter
     private let gauge: BufferGauge
     private let wake: MaintenanceWake
+    private let eachRound: @Sendable () -> Void
 
     package init(
         configuration: RelayConfiguration, time: any TimeSource, log: Log, store: BufferStore,
         state: SharedStateStore,
         forwarder: Forwarder?, book: AlertBook, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
-        gauge: BufferGauge, wake: MaintenanceWake
+        gauge: BufferGauge, wake: MaintenanceWake, eachRound: @escaping @Sendable () -> Void
     ) {
         self.configuration = configuration
         self.time = time
@@ -55,6 +56,7 @@ package final class Maintenance: Sendable {
         self.writer = writer
         self.gauge = gauge
         self.wake = wake
+        self.eachRound = eachRound
     }
 
     package func stop() { wake.state.update { $0.isStopped = true } }
@@ -72,6 +74,7 @@ package final class Maintenance: Sendable {
             if due.silence.isDue(at: now, every: Self.silenceSeconds), !isStopped { raiseSilences(at: now) }
             if due.save.isDue(at: now, every: Self.saveSeconds) || isStopped { save(&savedArchived) }
             if due.release.isDue(at: now, every: Self.releaseSeconds) || level >= .releasing { release(level) }
+            eachRound()
             if isStopped { return }
         }
     }

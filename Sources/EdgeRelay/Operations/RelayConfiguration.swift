@@ -21,17 +21,6 @@ package struct RelayConfiguration: Sendable, Equatable {
         package var maxInFlight = 4
     }
 
-    package struct Limits: Sendable, Equatable {
-        package var maxConnections = 4096
-        /// Token bucket per drone: reports per second in the long run, and at once after a pause. A drone that comes
-        /// back after days replays its own backlog, so the burst is generous.
-        package var reportsPerDronePerSecond = 200.0
-        package var reportBurstPerDrone = 20_000.0
-        /// Drones that the console remembers; beyond it the one heard longest ago is forgotten.
-        package var dronesOnBoard = 20_000
-        package var threads = 2
-    }
-
     package var relayID: String
     package var latitude: Double?
     package var longitude: Double?
@@ -121,14 +110,7 @@ extension RelayConfiguration {
         try section.finish()
 
         section = try reader.object("limits")
-        limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
-        limits.reportsPerDronePerSecond =
-            try section.number("reports_per_drone_per_s", in: 0.001...1_000_000) ?? limits.reportsPerDronePerSecond
-        limits.reportBurstPerDrone =
-            try section.number("report_burst_per_drone", in: 1...10_000_000) ?? limits.reportBurstPerDrone
-        limits.dronesOnBoard = try section.integer("drones_on_board", in: 1...1_000_000) ?? limits.dronesOnBoard
-        limits.threads = try section.integer("threads", in: 2...64) ?? limits.threads
-        try section.finish()
+        limits = try Limits.read(&section)
     }
 
     private static let notYet = "is not available in this version; leave it out"

@@ -16,6 +16,7 @@ final class RelayMetrics: Sendable {
         registerBuffer()
         registerReports()
         registerUplink()
+        registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
     /// Series of a part that keeps its own instruments.

@@ -24,6 +24,17 @@ package struct HTTPResponse: Sendable {
         return HTTPResponse(status: status, contentType: "application/problem+json", body: Array(json.utf8))
     }
 
+    /// The head of a request is beyond a limit: 414 (its address) or 431 (its header fields).
+    static func headTooLarge(status: Int) -> HTTPResponse {
+        status == 414
+            ? .problem(
+                status: 414, title: "URI Too Long", code: "uri_too_long",
+                detail: "The address, query included, is longer than this server takes. Shorten the query.")
+            : .problem(
+                status: 431, title: "Request Header Fields Too Large", code: "too_many_header_fields",
+                detail: "The request has more header fields than this server takes. Leave some out.")
+    }
+
     func makeNative() -> OpaquePointer {
         // The bytes are copied; an empty array may have no address, which libmicrohttpd doesn't mind at length 0.
         let native = body.withUnsafeBytes { chs_response_create($0.baseAddress, $0.count) }

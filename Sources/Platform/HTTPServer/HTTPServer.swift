@@ -24,6 +24,14 @@ package struct HTTPServerConfiguration: Sendable {
     package var maxBodyBytesInFlight: Int
     /// A refused body up to this size is read and dropped, so that the client gets to read its answer.
     package var maxDrainedBytes: Int
+    /// Slow senders, slow readers, connections per address.
+    package var admission: HTTPAdmissionLimits
+    /// A request with more header fields is 431; the header as a whole must fit `headerMemoryBytes`.
+    package var maxHeaderFields: Int
+    /// Path and query; beyond it the answer is 414.
+    package var maxURIBytes: Int
+    /// Between two looks at all connections for slow ones: how late a limit in seconds may take effect.
+    package var watchMilliseconds: Int
     /// How long `stop()` waits for requests in flight.
     package var stopTimeoutSeconds: Int
     /// nil: plain HTTP.
@@ -32,7 +40,9 @@ package struct HTTPServerConfiguration: Sendable {
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
         idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 16 << 10, maxBodyBytesInFlight: Int = 512 << 20,
-        maxDrainedBytes: Int = 32 << 20, stopTimeoutSeconds: Int = 10, tls: HTTPServerTLS? = nil
+        maxDrainedBytes: Int = 32 << 20, admission: HTTPAdmissionLimits = HTTPAdmissionLimits(),
+        maxHeaderFields: Int = 64, maxURIBytes: Int = 4 << 10, watchMilliseconds: Int = 1000,
+        stopTimeoutSeconds: Int = 10, tls: HTTPServerTLS? = nil
     ) {
         self.host = host
         self.port = port
@@ -42,6 +52,10 @@ package struct HTTPServerConfiguration: Sendable {
         self.headerMemoryBytes = headerMemoryBytes
         self.maxBodyBytesInFlight = maxBodyBytesInFlight
         self.maxDrainedBytes = maxDrainedBytes
+        self.admission = admission
+        self.maxHeaderFields = maxHeaderFields
+        self.maxURIBytes = maxURIBytes
+        self.watchMilliseconds = watchMilliseconds
         self.stopTimeoutSeconds = stopTimeoutSeconds
         self.tls = tls
     }
@@ -72,24 +86,11 @@ package final class HTTPServer: Sendable {
         precondition(configuration.maxConnections >= configuration.threads, "each server thread needs a connection")
         let host = configuration.host == "localhost" ? "127.0.0.1" : configuration.host
         let core = HTTPServerCore(handler: handler, tls: configuration.tls)
-        var settings = chs_configuration()
+        var settings = configuration.native
         let credentials = try configuration.tls?.credentials.makeNative()
         // The server keeps a reference of its own.
         defer { chs_tls_release(credentials) }
         settings.tls = credentials
-        settings.admit_peer = admitPeer
-        settings.handshake_refused = handshakeRefused
-        settings.handshake_timeout_seconds = UInt32(configuration.tls?.handshakeTimeoutSeconds ?? 0)
-        settings.port = configuration.port
-        settings.threads = UInt32(configuration.threads)
-        settings.max_connections = UInt32(configuration.maxConnections)
-        settings.idle_timeout_seconds = UInt32(configuration.idleTimeoutSeconds)
-        settings.header_memory_bytes = configuration.headerMemoryBytes
-        settings.max_drained_bytes = configuration.maxDrainedBytes
-        settings.max_body_bytes_in_flight = configuration.maxBodyBytesInFlight
-        settings.admit = admitRequest
-        settings.refuse_body = refuseBody
-        settings.handle = handleRequest
         let context = Unmanaged.passRetained(core)
         settings.context = context.toOpaque()
         var errorNumber: Int32 = 0
@@ -114,6 +115,17 @@ package final class HTTPServer: Sendable {
 
     /// Connections open now.
     package var connections: Int { stopped.withLock { $0 ? 0 : Int(chs_server_connections(server)) } }
+
+    /// Connections open now, and those closed by the server since its start.
+    package var counts: HTTPConnectionCounts {
+        stopped.withLock { $0 ? HTTPConnectionCounts() : HTTPConnectionCounts(chs_server_counts(server)) }
+    }
+
+    /// From now on, for open connections too.
+    package func update(maxConnections: Int, admission: HTTPAdmissionLimits) {
+        var limits = admission.native(maxConnections: maxConnections)
+        stopped.withLock { if !$0 { chs_server_set_limits(server, &limits) } }
+    }
 
     /// Refuses new connections. Requests on open ones are still answered, with `Connection: close`.
     package func stopAccepting() {
@@ -195,6 +207,30 @@ final class HTTPServerCore: Sendable {
     }
 }
 
+extension HTTPServerConfiguration {
+    fileprivate var native: chs_configuration {
+        var settings = chs_configuration()
+        settings.port = port
+        settings.threads = UInt32(threads)
+        settings.limits = admission.native(maxConnections: maxConnections)
+        settings.max_header_fields = UInt32(maxHeaderFields)
+        settings.max_uri_bytes = maxURIBytes
+        settings.watch_interval_ms = UInt32(watchMilliseconds)
+        settings.is_plain = tls == nil
+        settings.admit_peer = admitPeer
+        settings.handshake_refused = handshakeRefused
+        settings.handshake_timeout_seconds = UInt32(tls?.handshakeTimeoutSeconds ?? 0)
+        settings.idle_timeout_seconds = UInt32(idleTimeoutSeconds)
+        settings.header_memory_bytes = headerMemoryBytes
+        settings.max_drained_bytes = maxDrainedBytes
+        settings.max_body_bytes_in_flight = maxBodyBytesInFlight
+        settings.admit = admitRequest
+        settings.refuse_body = refuseBody
+        settings.handle = handleRequest
+        return settings
+    }
+}
+
 func core(_ context: UnsafeMutableRawPointer?) -> HTTPServerCore {
     guard let context else { preconditionFailure("libmicrohttpd lost the server's context") }
     return Unmanaged<HTTPServerCore>.fromOpaque(context).takeUnretainedValue()
@@ -222,6 +258,7 @@ private func refuseBody(_ context: UnsafeMutableRawPointer?, _ exchange: OpaqueP
         switch status {
         case 403: HTTPServerTLS.refusal
         case 413: handler.bodyTooLarge(head)
+        case 414, 431: HTTPResponse.headTooLarge(status: Int(status))
         case 503: handler.outOfRoom(head)
         default: handler.ambiguousFraming(head)
         }

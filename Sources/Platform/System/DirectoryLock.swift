@@ -27,5 +27,13 @@ package final class DirectoryLock: Sendable {
         if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, text, text.count, 0) }
     }
 
+    /// Whether some process holds the directory now. Changes nothing, not even when there is no such directory.
+    package static func isHeld(_ directory: String) -> Bool {
+        let descriptor = columba_open(directory + "/lock", O_RDONLY, 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    }
+
     deinit { close(descriptor) }
 }

@@ -143,6 +143,11 @@ package enum FileSystem {
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
     package static func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 && !isDirectory(path) }
 
+    /// Whether this process may write the file, or make files in the directory.
+    package static func isWritable(_ path: String) -> Bool {
+        access(path, isDirectory(path) ? W_OK | X_OK : W_OK) == 0
+    }
+
     package static func isDirectory(_ path: String, followingLinks: Bool = true) -> Bool {
         var status = stat()
         guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { return false }

@@ -15,11 +15,33 @@ typedef struct chs_stream chs_stream;
 /// Every body is followed by this many zero bytes, so that SIMD parsers may read past its end.
 #define CHS_BODY_PADDING 64
 
+/// What connections may do. Can be changed while the server runs.
+typedef struct chs_limits {
+    unsigned max_connections;           // further ones wait in the kernel's queue
+    unsigned max_unproven_per_address;  // connections without a good answer yet; 0: no limit
+    bool exempt_loopback;               // from the limit per address
+    unsigned header_ms;                 // from a request's first byte to its complete header
+    unsigned body_ms;                   // for each 256 KiB of a body
+    unsigned body_grace_ms;             // after which min_body_bytes_per_s counts
+    unsigned min_body_bytes_per_s;
+    unsigned answer_window_ms;          // over which min_answer_bytes_per_s counts
+    unsigned min_answer_bytes_per_s;
+} chs_limits;
+
+/// Connections open now, and those that were cut since the start, by reason.
+typedef struct chs_counts {
+    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address;
+} chs_counts;
+
 typedef struct chs_configuration {
     const char *host;  // numeric IPv4 or IPv6 address
     uint16_t port;     // 0: any free port
     unsigned threads;  // at least 2: with one thread libmicrohttpd's suspend and resume stalls
-    unsigned max_connections;
+    chs_limits limits;
+    unsigned max_header_fields;   // beyond: 431
+    size_t max_uri_bytes;         // path and query; beyond: 414
+    unsigned watch_interval_ms;   // between two looks at all connections
+    bool is_plain;                // not TLS: a connection that its address has too many of is told so
     unsigned idle_timeout_seconds;
     size_t header_memory_bytes;
     size_t max_drained_bytes;         // of a refused body, read and dropped before the refusal is sent
@@ -27,8 +49,8 @@ typedef struct chs_configuration {
     // Called on a server thread when the header is complete. Returns the body's limit in bytes, or a negative
     // number after it refused with chs_exchange_refuse.
     int64_t (*admit)(void *context, chs_exchange *exchange);
-    // Called on a server thread when the body is longer than its limit (413) or the server is out of room for
-    // bodies (503): must call chs_exchange_refuse.
+    // Called on a server thread when the request cannot be taken: ambiguous (400), a body longer than its limit (413),
+    // a URI (414) or header (431) beyond theirs, no room for bodies (503). Must call chs_exchange_refuse.
     void (*refuse_body)(void *context, chs_exchange *exchange, unsigned status);
     // Called on a server thread when the body is complete: must lead to exactly one chs_exchange_answer.
     void (*handle)(void *context, chs_exchange *exchange);
@@ -46,6 +68,8 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
 uint16_t chs_server_port(const chs_server *server);
 /// Open now.
 unsigned chs_server_connections(chs_server *server);
+chs_counts chs_server_counts(chs_server *server);
+void chs_server_set_limits(chs_server *server, const chs_limits *limits);
 /// Requests begun and not yet fully answered.
 int64_t chs_server_active(const chs_server *server);
 /// New connections are refused; requests on open connections are answered and their connection closed.

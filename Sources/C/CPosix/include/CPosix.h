@@ -70,4 +70,7 @@ int columba_renice_thread(int increment);
 /// Puts the calling thread in the idle I/O class (ioprio_set): it writes only when nothing else does. 0 or -1.
 int columba_idle_io_thread(void);
 
+/// Raises the soft limit of open files towards `wanted`, at most to the hard limit. Returns the limit now in force.
+uint64_t columba_raise_open_files(uint64_t wanted);
+
 #endif

@@ -1,0 +1,66 @@
+// What a connection may do before it is cut, and how many there may be: the server's limits that can change while it
+// runs (I7). What happens at each is said beside it; `HTTPConnectionCounts` says how often it did.
+import CHTTPServer
+
+package struct HTTPAdmissionLimits: Sendable, Equatable {
+    /// Connections without a good answer (below 400) yet, per IPv4 address or IPv6 /64. Further ones are answered 429
+    /// and closed. 0: no limit.
+    package var newConnectionsPerAddress = 64
+    /// Loopback is exempt from the limit per address: a proxy on this machine speaks for many.
+    package var exemptsLoopback = true
+    /// From a request's first byte (on TLS: of the handshake) to its complete header; then the connection is closed.
+    package var headerSeconds = 5.0
+    /// For a body of up to 256 KiB, and for each further 256 KiB of it; then the connection is closed.
+    package var bodySeconds = 30.0
+    /// A body that comes more slowly than this after `bodyGraceSeconds` closes the connection.
+    package var bodyBytesPerSecond = 1024
+    package var bodyGraceSeconds = 5.0
+    /// A client that takes its answer more slowly than this, over `answerWindowSeconds`, is closed.
+    package var answerBytesPerSecond = 1024
+    package var answerWindowSeconds = 10.0
+
+    package init() {}
+
+    func native(maxConnections: Int) -> chs_limits {
+        func milliseconds(_ seconds: Double) -> UInt32 { UInt32(min(max(seconds, 0), 4_000_000) * 1000) }
+        return chs_limits(
+            max_connections: UInt32(maxConnections), max_unproven_per_address: UInt32(newConnectionsPerAddress),
+            exempt_loopback: exemptsLoopback, header_ms: milliseconds(headerSeconds),
+            body_ms: milliseconds(bodySeconds), body_grace_ms: milliseconds(bodyGraceSeconds),
+            min_body_bytes_per_s: UInt32(bodyBytesPerSecond), answer_window_ms: milliseconds(answerWindowSeconds),
+            min_answer_bytes_per_s: UInt32(answerBytesPerSecond))
+    }
+}
+
+/// Connections open now, and those that the server closed since its start, by reason.
+package struct HTTPConnectionCounts: Sendable, Equatable {
+    package var open = 0
+    package var slowHeader = 0
+    package var slowBody = 0
+    package var slowReader = 0
+    /// Idle when more than nine tenths of the places were taken.
+    package var idle = 0
+    package var tooManyOfAddress = 0
+
+    package init() {}
+
+    init(_ counts: chs_counts) {
+        open = Int(counts.open)
+        slowHeader = Int(counts.slow_header)
+        slowBody = Int(counts.slow_body)
+        slowReader = Int(counts.slow_reader)
+        idle = Int(counts.idle)
+        tooManyOfAddress = Int(counts.too_many_of_address)
+    }
+
+    package static func + (a: HTTPConnectionCounts, b: HTTPConnectionCounts) -> HTTPConnectionCounts {
+        var sum = a
+        sum.open += b.open
+        sum.slowHeader += b.slowHeader
+        sum.slowBody += b.slowBody
+        sum.slowReader += b.slowReader
+        sum.idle += b.idle
+        sum.tooManyOfAddress += b.tooManyOfAddress
+        return sum
+    }
+}
