@@ -69,6 +69,7 @@ let package = Package(
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("MQTTClient", ["CMosquitto"]),
+        platform("MQTTServer", ["System"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -90,8 +91,8 @@ let package = Package(
             "EdgeRelay",
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
-                "MQTTClient", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates",
-                "Identity",
+                "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "Certificates", "Identity",
             ]),
         module(
             "Central",
@@ -102,7 +103,7 @@ let package = Package(
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
         // Programs
-        program("columba-relay", ["EdgeRelay", "Log", "System"]),
+        program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(
@@ -123,12 +124,13 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
+        tests("MQTTServerTests", ["MQTTServer", "System"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
             [
-                "EdgeRelay", "AlertRules", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
-                "SegmentedLog", "HTTPClient", "HTTPServer", "MQTTClient", "Metrics",
+                "EdgeRelay", "AlertRules", "MQTTClient", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log",
+                "Configuration", "Crypto", "SegmentedLog", "HTTPClient", "HTTPServer", "Metrics",
             ]),
         tests(
             "CentralTests",

@@ -29,6 +29,7 @@ package final class EdgeRelayService: Sendable {
     private let writerThread: WorkerThread
     private let identity: RelayIdentity
     private let servers: [HTTPServer]
+    private let mqtt: MQTTListener?
     private let maintenance: Maintenance
     private let supervision: Supervision
     private let notifier: ServiceNotifier
@@ -77,10 +78,13 @@ package final class EdgeRelayService: Sendable {
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(
             admission: BufferAdmission(maxBytes: configuration.buffer.maxBytes), store: store,
-            directory: configuration.dataDirectory)
+            directory: configuration.dataDirectory, reserve: storage.reserve)
         let progress = WriterProgress(time: time)
         writer = Self.writer(store, gauge, forwarder, progress, log: log, onFatal: onFatal)
         let writer = writer
+        let keeper = BufferKeeper(
+            settings: configuration.buffer, time: time, log: log.component("buffer"), storage: storage,
+            forwarder: forwarder, writer: writer, gauge: gauge)
         writerThread = WorkerThread(name: "buffer-writer", stackBytes: 4 << 20) { writer.run(recent: recovered.recent) }
 
         // 5. What is asked from outside.
@@ -88,6 +92,9 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
+        mqtt = try MQTTListener(
+            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
+        let mqtt = mqtt
         let endpoints = Endpoints()
         reloading = Reload(
             configuration, time: time, log: log.component("reload"),
@@ -104,11 +111,11 @@ package final class EdgeRelayService: Sendable {
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
-            carriedOver: recovered.carriedOver, endpoints: endpoints, reload: reloading,
-            stuckDisks: { supervision.stuckDisks })
+            recovered: recovered, keeper: keeper, durability: storage.durability, endpoints: endpoints,
+            reload: reloading, stuckDisks: { supervision.stuckDisks })
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
-            figures: { figures.now() }, readiness: { gauge.canStore && !progress.isStuck },
+            figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         endpoints.open(
@@ -117,11 +124,11 @@ package final class EdgeRelayService: Sendable {
 
         // 6. What happens by itself.
         maintenance = Maintenance(
-            configuration: configuration, time: time, log: log.component("maintenance"), store: store,
-            state: storage.state, forwarder: forwarder, book: book, board: board, alerting: alerting, writer: writer,
-            gauge: gauge, wake: wake,
+            time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
+            alerting: alerting, writer: writer, gauge: gauge, wake: wake,
             eachRound: ServiceStatus(notifier, pulse, time: time, summary: { figures.now().summary }).report)
         let maintenance = maintenance
+        store.startBackground()
         threads =
             (forwarder?.start() ?? []) + [
                 WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
@@ -146,7 +153,7 @@ package final class EdgeRelayService: Sendable {
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: .init(
                 maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
-            archived: storage.recovered.archived, tls: configuration.centralTLS, time: time,
+            recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onArchived: onArchived)
     }
 
@@ -160,7 +167,7 @@ package final class EdgeRelayService: Sendable {
             gauge.committed()
         } onFailure: { error in
             log.error("buffer_write_failed", ["error": .string("\(error)")])
-            gauge.failed()
+            gauge.failed(diskFull: (error as? SegmentedLogError)?.code == .diskFull)
             // After a failed flush nobody knows what is on disk: never go on and acknowledge (F35).
             if let error = error as? SegmentedLogError, error.code == .fatal { onFatal("\(error)") }
         }
@@ -223,11 +230,13 @@ package final class EdgeRelayService: Sendable {
         notifier.stopping()
         supervision.stop()
         for server in servers { server.stopAccepting() }
+        mqtt?.stopAccepting()
         writer.close()
         writerThread.join()
         alerting.book.finishAll()
         // At the same time: each may wait for its slowest client.
         let stops = servers.map { server in WorkerThread(name: "http-stop") { server.stop() } }
+        mqtt?.stop()
         for stop in stops { stop.join() }
         forwarder?.stop()
         identity.stop()
@@ -236,26 +245,5 @@ package final class EdgeRelayService: Sendable {
         delivery.stop()
         storage.store.close()
         log.info("relay_stopped", ["relay_id": .string(relayID)])
-    }
-}
-
-/// What is on disk, opened by one process at a time, and what an earlier life left there.
-struct RelayStorage: Sendable {
-    let lock: DirectoryLock
-    let state: SharedStateStore
-    let store: BufferStore
-    let recovered: Recovery
-
-    init(_ configuration: RelayConfiguration, time: any TimeSource, startedAt: Timestamp, log: Log) throws {
-        let directory = configuration.dataDirectory
-        try FileSystem.makeDirectories(directory)
-        lock = try DirectoryLock(directory)
-        let opened = try StateStore.openOrReplace(path: "\(directory)/state.db", log: log)
-        store = try BufferStore(
-            directory: "\(directory)/buffer", segmentBytes: configuration.buffer.segmentBytes, log: log)
-        recovered = try Recovery.read(
-            store, relayID: configuration.relayID, state: opened, now: startedAt,
-            monotonic: time.monotonicNanoseconds())
-        state = SharedStateStore(opened)
     }
 }

@@ -11,7 +11,8 @@ struct Program {
         columba-relay: takes reports of drones, raises alerts, keeps everything on disk, forwards it to central
 
         usage: columba-relay run   --config FILE            run the relay
-               columba-relay check --config FILE [--json]   check configuration, rules, folders and ports; change nothing
+               columba-relay check --config FILE [--json]   check configuration, rules, folders, ports; change nothing
+               columba-relay buffer status|verify|export --config FILE …   look into the buffer (buffer --help)
                columba-relay completion bash                print completions for the shell
                columba-relay --version
 
@@ -24,6 +25,7 @@ struct Program {
 
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == "buffer" { buffer(arguments.dropFirst()) }
         if arguments.contains("--help") || arguments.contains("-h") { return StandardStreams.output(usage) }
         if arguments == ["--version"] { return StandardStreams.output("columba-relay \(EdgeRelayService.version)\n") }
         if arguments == ["completion", "bash"] { return StandardStreams.output(completion) }
@@ -68,7 +70,8 @@ struct Program {
             onFatal: { reason in
                 // The disk can no longer be trusted: only a fresh start reads back what is really there (F35).
                 log.error("fatal", ["reason": .string(reason)])
-                exit(1)
+                // At once: nothing may run on that another answer could come from.
+                _exit(1)
             })
         while Signals.wait() == .hangup { service.reload() }
         // A stop that hangs (a stuck disk) loses nothing by being cut short: what was acknowledged is on disk.
@@ -98,6 +101,18 @@ struct Program {
         complete -F _columba_relay columba-relay
 
         """
+
+    private static func buffer(_ arguments: ArraySlice<String>) -> Never {
+        if arguments.contains("--help") || arguments.contains("-h") {
+            StandardStreams.output(BufferCommand.usage)
+            exit(0)
+        }
+        do {
+            exit(try BufferCommand.run(arguments))
+        } catch {
+            fail("columba-relay: \(error)\n", code: 1)
+        }
+    }
 
     private static func fail(_ text: String, code: Int32) -> Never {
         StandardStreams.error(text)

@@ -64,14 +64,17 @@ struct BufferTests {
             segment(1, 10, sealed: true, at: 0), segment(11, 20, sealed: true, at: 0),
             segment(21, 30, sealed: true, at: 90), segment(31, 40, sealed: false, at: 0),
         ]
-        func released(_ archived: IntervalSet, _ level: BufferLevel = .normal) -> [Int64] {
-            SegmentRelease.releasable(
-                segments, archived: archived, nowMicroseconds: 100_000_000, holdSeconds: 60, level: level)
+        func released(_ archived: IntervalSet, excess: Int = 0) -> [Int64] {
+            var excess = excess
+            return SegmentRelease.releasable(
+                segments, settled: archived, nowMicroseconds: 100_000_000, holdSeconds: 60, excessBytes: &excess)
         }
         #expect(released(IntervalSet(1...40)) == [1, 11])
         #expect(released(IntervalSet([1...14, 16...40])) == [1])
-        #expect(released(IntervalSet(1...40), .releasing) == [1, 11, 21])
-        #expect(released(IntervalSet(), .full) == [])
+        #expect(released(IntervalSet(1...40), excess: 3) == [1, 11, 21])
+        #expect(released(IntervalSet(), excess: .max) == [])
+        // Only as much as must go, the oldest first; what goes anyway counts.
+        #expect(released(IntervalSet(1...40), excess: 2) == [1, 11])
     }
 
     @Test("the buffer's steps begin exactly where the design says, and another's full disk counts like our own")
@@ -83,8 +86,8 @@ struct BufferTests {
         #expect(admission.level(used: 850_000, free: roomy) == .releasing)
         #expect(admission.level(used: 950_000, free: roomy) == .alertsOnly)
         #expect(admission.level(used: 1_000_000, free: roomy) == .full)
-        #expect(admission.level(used: 0, free: BufferAdmission.reserveBytes) == .full)
-        #expect(admission.level(used: 500_000, free: BufferAdmission.reserveBytes + 1) == .alertsOnly)
+        #expect(admission.level(used: 0, free: admission.reserveBytes) == .full)
+        #expect(admission.level(used: 500_000, free: admission.reserveBytes + 1) == .alertsOnly)
     }
 
     @Test("a token bucket gives the burst at once, then the rate, and says how long to wait")

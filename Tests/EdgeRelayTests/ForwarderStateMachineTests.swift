@@ -172,6 +172,6 @@ struct ForwarderStateMachineTests {
         var machine = machine(through: 10)
         let sent = try batch(machine.nextOrder(at: 1))
         machine.batchRead(sent.id, range: 1...10, missing: [3...4])
-        #expect(machine.setAsideCount == 2)
+        #expect(machine.missingCount == 2)
     }
 }

@@ -27,8 +27,9 @@ final class Server {
     var address: String { "http://127.0.0.1:\(port)" }
     var log: String { (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? "" }
 
-    /// Starts the program, by itself or `under` another (a tracer with its options), and waits until it is ready.
-    func start(under tracer: [String] = []) throws {
+    /// Starts the program, by itself or `under` another (a tracer with its options), and waits until it is ready, or
+    /// until another address answers 200.
+    func start(under tracer: [String] = [], waitingFor path: String = "/readyz") throws {
         let command = tracer + [try Programs.path(name)] + arguments
         var configuration = ChildProcess.Configuration(executable: command[0], arguments: Array(command.dropFirst()))
         // A tracer that is killed must not leave the program behind: both are in one group.
@@ -38,11 +39,25 @@ final class Server {
         configuration.environment = Environment.variables.merging(environment) { $1 }
         process = try ChildProcess(configuration)
         try #require(
-            eventually(within: 30) { self.isReady }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
+            eventually(within: 30) { self.answers(path) }, "\(name) did not become ready; its log:\n\(log.suffix(3_000))")
     }
 
-    var isReady: Bool {
-        (try? HTTPClient().perform(HTTPClientRequest(url: address + "/readyz", timeoutSeconds: 2)))?.status == 200
+    var isReady: Bool { answers("/readyz") }
+
+    private func answers(_ path: String) -> Bool {
+        (try? HTTPClient().perform(HTTPClientRequest(url: address + path, timeoutSeconds: 2)))?.status == 200
+    }
+
+    /// Starts the program without waiting for anything, for one that is expected to end by itself or to be killed.
+    func launch() throws {
+        var configuration = ChildProcess.Configuration(executable: try Programs.path(name), arguments: arguments)
+        configuration.standardError = .file(logPath)
+        process = try ChildProcess(configuration)
+    }
+
+    /// The exit status of a program that ends by itself.
+    func waitForEnd(withinSeconds seconds: Double) throws -> System.ExitStatus? {
+        try process?.wait(timeoutSeconds: seconds)
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,3 +165,10 @@ uint64_t columba_raise_open_files(uint64_t wanted) {
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
     return limit.rlim_cur;
 }
+
+int64_t columba_filesystem_magic(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (int64_t)(uint32_t)status.f_type : -1;
+}
+
+int columba_allocate(int descriptor, uint64_t bytes) { return fallocate(descriptor, 0, 0, (off_t)bytes); }

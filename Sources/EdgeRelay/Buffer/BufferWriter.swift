@@ -29,6 +29,7 @@ package final class BufferWriter: Sendable {
         var pending: [PendingWrite] = []
         var bytes = 0
         var isClosed = false
+        var isSealWanted = false
     }
 
     private let log: SegmentedLog
@@ -81,6 +82,9 @@ package final class BufferWriter: Sendable {
         return writes.count
     }
 
+    /// Ends the current segment as soon as nothing waits to be written, so that it can be released.
+    package func requestSeal() { queue.update { $0.isSealWanted = true } }
+
     /// Takes no more requests; `run` returns when all queued ones are answered.
     package func close() { queue.update { $0.isClosed = true } }
 
@@ -88,6 +92,10 @@ package final class BufferWriter: Sendable {
     package func run(recent: RecentIdentities) {
         var transaction = Transaction(recent: recent)
         while let writes = takeGroup() {
+            if writes.isEmpty {
+                seal()
+                continue
+            }
             progress.began()
             defer { progress.ended() }
             do {
@@ -108,9 +116,23 @@ package final class BufferWriter: Sendable {
         }
     }
 
+    private func seal() {
+        do {
+            try log.sealActiveSegment()
+        } catch {
+            onFailure(error)
+        }
+    }
+
+    /// Empty: nothing to write, and the segment is to be sealed. Nil: no more will come.
     private func takeGroup() -> [PendingWrite]? {
         queue.wait { queue -> [PendingWrite]?? in
-            guard !queue.pending.isEmpty else { return queue.isClosed ? .some(nil) : nil }
+            guard !queue.pending.isEmpty else {
+                if queue.isClosed { return .some(nil) }
+                guard queue.isSealWanted else { return nil }
+                queue.isSealWanted = false
+                return .some([])
+            }
             var entries = 0
             var count = 0
             while count < queue.pending.count, entries < Self.groupEntries {

@@ -22,17 +22,19 @@ final class FiguresSource: Sendable {
     private let board: DroneBoard
     private let alerting: Alerting
     private let gauge: BufferGauge
-    private let carriedOver: Int
     private let endpoints: Endpoints
     private let reload: Reload
     private let stuckDisks: @Sendable () -> Int
+    private let recovered: Recovery
+    private let keeper: BufferKeeper
+    private let durability: FileSystem.Durability
     private let rate: Mutex<Rate>
 
     init(
         configuration: RelayConfiguration, startedAt: Timestamp, time: any TimeSource, store: BufferStore,
         writer: BufferWriter, forwarder: Forwarder?, ingest: ReportIngest, board: DroneBoard, alerting: Alerting,
-        gauge: BufferGauge, carriedOver: Int, endpoints: Endpoints, reload: Reload,
-        stuckDisks: @escaping @Sendable () -> Int
+        gauge: BufferGauge, recovered: Recovery, keeper: BufferKeeper, durability: FileSystem.Durability,
+        endpoints: Endpoints, reload: Reload, stuckDisks: @escaping @Sendable () -> Int
     ) {
         self.configuration = configuration
         self.startedAt = startedAt
@@ -44,10 +46,12 @@ final class FiguresSource: Sendable {
         self.board = board
         self.alerting = alerting
         self.gauge = gauge
-        self.carriedOver = carriedOver
         self.endpoints = endpoints
         self.reload = reload
         self.stuckDisks = stuckDisks
+        self.recovered = recovered
+        self.keeper = keeper
+        self.durability = durability
         rate = Mutex(Rate(at: time.monotonicNanoseconds(), bytes: 0))
     }
 
@@ -60,8 +64,9 @@ final class FiguresSource: Sendable {
             position: place, startedAt: startedAt, now: Timestamp(microseconds: time.wallMicroseconds()))
         figures.uplink = uplink
         figures.writer = counters
-        figures.carriedOver = carriedOver
-        figures.waiting = waiting(counters)
+        figures.carriedOver = recovered.carriedOver
+        figures.buffer = bufferFigures(uplink)
+        figures.waiting = waiting(counters, figures.buffer)
         figures.ingest = ingest.counters
         figures.level = gauge.level
         figures.bufferBytes = gauge.usedBytes
@@ -93,12 +98,29 @@ final class FiguresSource: Sendable {
     }
 
     /// Records not archived, counted against the same reading of the writer's counters, so that the figures add up.
-    private func waiting(_ counters: BufferWriter.Counters) -> Int {
-        guard let forwarder else { return counters.records + carriedOver }
+    private func waiting(_ counters: BufferWriter.Counters, _ buffer: BufferFigures) -> Int {
+        guard let forwarder else { return counters.records + recovered.carriedOver - buffer.lost - buffer.dropped }
         let current = store.current.epoch
         return forwarder.epochs.reduce(0) { sum, epoch in
-            sum + (epoch.name == current ? max(0, counters.records - epoch.archived.count) : epoch.waiting)
+            guard epoch.name == current else { return sum + epoch.waiting }
+            return sum + max(0, counters.records - epoch.archived.count - epoch.missing.count)
         }
+    }
+
+    private func bufferFigures(_ uplink: UplinkStatus?) -> BufferFigures {
+        let counters = keeper.counters
+        var figures = BufferFigures()
+        figures.dropped = counters.dropped
+        figures.releasedSegments = counters.releasedSegments
+        // A stand-alone relay finds out at its start what is lost; with central every read adds to it.
+        let lostAtStart = recovered.epochs.values.reduce(0) { $0 + $1.lost.count }
+        figures.lost = uplink.map { max(0, $0.missing - counters.dropped) } ?? lostAtStart
+        figures.incidents = store.incidents.snapshot
+        figures.epochs = store.earlierCount + 1
+        figures.quarantinedBytes = store.quarantinedBytes
+        figures.reserveBytes = gauge.reserveHeldBytes
+        if case .doubtful(let name) = durability { figures.doubtfulFilesystem = name }
+        return figures
     }
 
     private func oldestWaiting() -> Timestamp? {
@@ -120,7 +142,6 @@ final class FiguresSource: Sendable {
     /// How long the buffer lasts at the recent rate if nothing is released; nil while nothing comes in.
     private func hoursLeft(_ counters: BufferWriter.Counters) -> Double? {
         let now = time.monotonicNanoseconds()
-        let used = gauge.usedBytes
         let perSecond: Double? = rate.withLock { rate in
             let seconds = Double(now - min(now, rate.at)) / 1e9
             guard seconds >= 1 else { return rate.bytesPerSecond }
@@ -132,7 +153,6 @@ final class FiguresSource: Sendable {
             return rate.bytesPerSecond
         }
         guard let perSecond, perSecond > 0 else { return nil }
-        let room = Double(configuration.buffer.maxBytes) * BufferAdmission.alertsOnlyShare - Double(used)
-        return max(0, room) / perSecond / 3600
+        return Double(gauge.roomBytes) / perSecond / 3600
     }
 }

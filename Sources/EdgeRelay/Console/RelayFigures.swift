@@ -1,11 +1,12 @@
 // The relay's figures at one moment, as JSON for programs and as a sentence for people (contract §2, `/v1/status`).
 //
 // They add up:   received = stored + duplicates + conflicts          (reports answered 202 in this life)
-//                records + carried_over = archived + waiting         (everything in the buffer: reports, alerts,
-//                states)
+//                records + carried_over = archived + waiting + lost + dropped
+//                                                   (everything in the buffer: reports, alerts, states)
 
 package import HTTPServer
 import JSON
+package import MQTTServer
 package import Models
 
 package struct ProcessFigures: Sendable, Equatable {
@@ -28,6 +29,7 @@ package struct RelayFigures: Sendable, Equatable {
     package var hoursLeft: Double?
     package var segments = 0
     package var level = BufferLevel.normal
+    package var buffer = BufferFigures()
 
     /// Nil: stand-alone.
     package var uplink: UplinkStatus?
@@ -49,6 +51,8 @@ package struct RelayFigures: Sendable, Equatable {
     package var stuckDisks = 0
     package var stalledSeconds = 0.0
     package var process = ProcessFigures()
+    /// Nil: no MQTT listener.
+    package var mqtt: MQTTServerCounters?
 
     package init(
         relayID: String, epoch: String, version: String, position: Place?, startedAt: Timestamp, now: Timestamp
@@ -63,7 +67,7 @@ package struct RelayFigures: Sendable, Equatable {
     }
 
     /// Records that central archived in this life of the relay.
-    package var archived: Int { writer.records + carriedOver - waiting }
+    package var archived: Int { writer.records + carriedOver - waiting - buffer.lost - buffer.dropped }
 
     package var uplinkState: String {
         guard let uplink else { return "standalone" }
@@ -94,6 +98,7 @@ extension RelayFigures {
             parts.append("the disk has not answered for \(Self.duration(stalledSeconds))")
         }
         if reload.lastError != nil { parts.append("last reload refused") }
+        if buffer.lost > 0 { parts.append("\(Self.grouped(buffer.lost)) lost to damage") }
         if level != .normal { parts.append("buffer: \(level.rawValue)") }
         return parts.joined(separator: ", ")
     }
@@ -139,6 +144,7 @@ extension RelayFigures {
             bufferJSON(&$0)
             uplinkJSON(&$0)
             countersJSON(&$0)
+            mqttJSON(&$0)
             $0.member("rules_version", rulesVersion)
             reload.appendJSON(to: &$0)
             connectionsJSON(&$0)
@@ -155,6 +161,7 @@ extension RelayFigures {
             $0.member("hours_left", hoursLeft)
             $0.member("segments", segments)
             $0.member("level", level.rawValue)
+            buffer.appendJSON(to: &$0)
         }
     }
 
@@ -196,6 +203,8 @@ extension RelayFigures {
             $0.member("records", writer.records)
             $0.member("archived", archived)
             $0.member("waiting", waiting)
+            $0.member("lost", buffer.lost)
+            $0.member("dropped", buffer.dropped)
             $0.member("alerts_raised", alertsRaised)
             $0.member("alerts_open", alertsOpen)
             $0.member("followers", followers)

@@ -4,7 +4,7 @@
 import SegmentedLog
 package import Log
 package import Models
-package import SyncProtocol
+import SyncProtocol
 package import System
 package import HTTPClient
 
@@ -18,6 +18,8 @@ package struct UplinkStatus: Sendable, Equatable {
     package var nextTrySeconds = 0.0
     package var waiting = 0
     package var setAside = 0
+    /// Records that the buffer lost or dropped, of all epochs of this life.
+    package var missing = 0
     package var batches = 0
     package var bytesSent = 0
 }
@@ -44,11 +46,11 @@ package final class Forwarder: Sendable {
     private let onArchived: @Sendable () -> Void
 
     /// - Parameters:
-    ///   - archived: per epoch, what an earlier life had learnt.
+    ///   - recovered: per epoch, what an earlier life had learnt.
     ///   - onArchived: called on a forwarder thread when central archived more records.
     package init(
         central: [String], relayID: String, store: BufferStore, limits: ForwarderStateMachine.Limits,
-        archived: [String: IntervalSet], tls: HTTPClientTLS? = nil, time: any TimeSource, log: Log,
+        recovered: [String: Recovery.Epoch], tls: HTTPClientTLS? = nil, time: any TimeSource, log: Log,
         onArchived: @escaping @Sendable () -> Void
     ) {
         precondition(!central.isEmpty, "a stand-alone relay has no forwarder")
@@ -62,8 +64,10 @@ package final class Forwarder: Sendable {
         threads = limits.maxInFlight
         var machine = ForwarderStateMachine(limits: limits)
         for epoch in store.all {
+            let known = recovered[epoch.epoch]
             machine.epochOpened(
-                epoch.epoch, through: epoch.log.lastPosition ?? 0, archived: archived[epoch.epoch] ?? IntervalSet())
+                epoch.epoch, through: known?.through ?? epoch.log.lastPosition ?? 0,
+                archived: known?.archived ?? IntervalSet(), missing: known?.missing ?? IntervalSet())
         }
         state = Monitor(State(machine: machine, status: UplinkStatus(central: central[0])))
     }
@@ -93,6 +97,7 @@ package final class Forwarder: Sendable {
             status.nextTrySeconds = pause > now ? Double(pause - now) / 1e9 : 0
             status.waiting = state.machine.waiting
             status.setAside = state.machine.setAsideCount
+            status.missing = state.machine.missingCount
             return status
         }
     }

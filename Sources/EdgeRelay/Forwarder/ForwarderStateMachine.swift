@@ -41,10 +41,17 @@ package struct ForwarderStateMachine: Sendable {
         package var archived = IntervalSet()
         package var received = IntervalSet()
         package var rejected = IntervalSet()
+        /// Refused by central again and again; still in the buffer.
         package var setAside = IntervalSet()
+        /// Not in the buffer and not known to be archived: lost to damage, or dropped by the operator's rule.
+        package var missing = IntervalSet()
+        /// Central was asked in this life: perhaps it has archived what seems to be missing.
+        var wasAsked = false
 
         /// Records that central has not archived yet, in flight or not.
-        package var waiting: Int { Int(committedThrough) - archived.count }
+        package var waiting: Int { Int(committedThrough) - archived.count - missing.count }
+        /// Nobody waits for these: their place on disk may be released.
+        package var settled: IntervalSet { missing.isEmpty ? archived : archived.union(missing) }
     }
 
     /// One request's order: read records from `from` on, at most `maxBytes` of them, none beyond `through`.
@@ -94,6 +101,8 @@ package struct ForwarderStateMachine: Sendable {
     private var nextAskAt: UInt64 = 0
     private var askPauseSeconds: Double
     private var refusals: [Int64: Int] = [:]
+    /// Missing records of epochs that are released by now.
+    private var missingReleased = 0
 
     package init(limits: Limits) {
         precondition(
@@ -107,19 +116,27 @@ package struct ForwarderStateMachine: Sendable {
     package var waiting: Int { epochs.reduce(0) { $0 + $1.waiting } }
     package var setAsideCount: Int { epochs.reduce(0) { $0 + $1.setAside.count } }
     package var inFlight: Int { flights.count }
+    package var missingCount: Int { epochs.reduce(missingReleased) { $0 + $1.missing.count } }
 
     // MARK: Facts
 
-    /// A log exists with records 1…`through` (0: none yet); `archived` is what an earlier life had learnt.
-    package mutating func epochOpened(_ name: String, through: Int64, archived: IntervalSet) {
+    /// A log exists with records 1…`through` (0: none yet); `archived` is what an earlier life had learnt, `missing`
+    /// what the log does not have although it should.
+    package mutating func epochOpened(
+        _ name: String, through: Int64, archived: IntervalSet, missing: IntervalSet = IntervalSet()
+    ) {
         precondition(!epochs.contains { $0.name == name }, "an epoch is opened once")
         var epoch = Epoch(name: name)
         epoch.committedThrough = through
-        if through > 0 { epoch.archived = archived.intersection(IntervalSet(1...through)) }
+        if through > 0 {
+            epoch.archived = archived.intersection(IntervalSet(1...through))
+            epoch.missing = missing.intersection(IntervalSet(1...through)).subtracting(epoch.archived)
+        }
         epochs.append(epoch)
     }
 
     package mutating func epochReleased(_ name: String) {
+        for epoch in epochs where epoch.name == name { missingReleased += epoch.missing.count }
         epochs.removeAll { $0.name == name }
     }
 
@@ -135,7 +152,8 @@ package struct ForwarderStateMachine: Sendable {
             return
         }
         // Numbers whose rows are gone (a damaged segment) can never be sent: the buffer reported them as lost (I2, I3).
-        for hole in missing { epochs[index].setAside.insert(hole) }
+        for hole in missing { epochs[index].missing.insert(hole) }
+        epochs[index].missing.subtract(epochs[index].archived)
         flight.range = range
         if range == nil { flights[id] = nil } else { flights[id] = flight }
     }
@@ -143,6 +161,9 @@ package struct ForwarderStateMachine: Sendable {
     package mutating func acknowledged(_ id: UInt64, _ answer: Acknowledgement, at now: UInt64) {
         guard let flight = flights.removeValue(forKey: id) else { return }
         linkWorks()
+        if flight.isQuestion, let index = epochs.firstIndex(where: { $0.name == flight.epoch }) {
+            epochs[index].wasAsked = true
+        }
         credit = max(1, min(answer.credit.maxInFlight, limits.maxInFlight))
         if batchBytes < limits.maxBatchBytes { batchBytes = min(limits.maxBatchBytes, batchBytes * 2) }
         merge(answer, into: flight.epoch, authoritative: flight.isQuestion && flights.isEmpty, at: now)
@@ -193,7 +214,7 @@ package struct ForwarderStateMachine: Sendable {
     }
 
     private mutating func nextQuestion(at now: UInt64) -> Order {
-        guard let epoch = epochs.first(where: { $0.waiting > $0.setAside.count && !isAsking($0.name) }) else {
+        guard let epoch = epochs.first(where: { asksAbout($0) }) else {
             return .idle(until: now + Self.nanoseconds(limits.askCapSeconds))
         }
         if now < nextAskAt { return .idle(until: nextAskAt) }
@@ -205,6 +226,11 @@ package struct ForwarderStateMachine: Sendable {
     }
 
     // MARK: Inside
+
+    private func asksAbout(_ epoch: Epoch) -> Bool {
+        if isAsking(epoch.name) { return false }
+        return epoch.waiting > epoch.setAside.count || !(epoch.missing.isEmpty || epoch.wasAsked)
+    }
 
     private func isAsking(_ epoch: String) -> Bool {
         flights.values.contains { $0.isQuestion && $0.epoch == epoch }
@@ -220,6 +246,7 @@ package struct ForwarderStateMachine: Sendable {
         var settled = epoch.archived
         settled.formUnion(epoch.received)
         settled.formUnion(epoch.setAside)
+        settled.formUnion(epoch.missing)
         for flight in flights.values where flight.epoch == epoch.name {
             if let range = flight.range { settled.insert(range) }
         }
@@ -236,6 +263,8 @@ package struct ForwarderStateMachine: Sendable {
         let existing = IntervalSet(1...epochs[index].committedThrough)
         let before = epochs[index].archived.count
         epochs[index].archived.formUnion(answer.archived.intersection(existing))
+        epochs[index].setAside.subtract(epochs[index].archived)
+        epochs[index].missing.subtract(epochs[index].archived)
         let received = answer.received.intersection(existing)
         if authoritative {
             // With nothing in flight central's word is complete: what it no longer lists it has lost, so send it again.

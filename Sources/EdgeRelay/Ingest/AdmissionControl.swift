@@ -25,29 +25,48 @@ package struct BufferAdmission: Sendable, Equatable {
     package static let warningShare = 0.75
     package static let releaseShare = 0.85
     package static let alertsOnlyShare = 0.95
-    /// Never used by reports: alerts' last room, control data, and what recovery needs to move.
-    package static let reserveBytes = 64 << 20
+    /// Never used by reports: alerts' last room, control data, and what recovery needs to move. A small buffer gives an
+    /// eighth of its size, so that the reserve never outweighs what it protects.
+    package static func reserveBytes(forMaxBytes maxBytes: Int) -> Int { min(64 << 20, maxBytes / 8) }
 
     /// Bytes the buffer may take.
     package let maxBytes: Int
+    package let reserveBytes: Int
 
     package init(maxBytes: Int) {
         precondition(maxBytes > 0, "a buffer has room")
         self.maxBytes = maxBytes
+        reserveBytes = Self.reserveBytes(forMaxBytes: maxBytes)
     }
+
+    /// Bytes the buffer can come to. Other programs' files make it less than `maxBytes`; freeing some of the buffer
+    /// does not change it.
+    private func total(used: Int, free: Int) -> Int { min(maxBytes, used + max(0, free - reserveBytes)) }
 
     /// - Parameters:
     ///   - used: bytes that the buffer takes now.
-    ///   - free: bytes that the filesystem still gives; a disk filled by somebody else counts like a full buffer.
+    ///   - free: bytes that the filesystem still gives, with those that are set aside as the reserve; a disk filled by
+    ///     somebody else counts like a full buffer.
     package func level(used: Int, free: Int) -> BufferLevel {
-        let room = min(maxBytes - used, free - Self.reserveBytes)
-        let total = min(maxBytes, used + max(0, free - Self.reserveBytes))
-        if room <= 0 || total <= 0 { return .full }
-        let share = Double(total - room) / Double(total)
+        let total = total(used: used, free: free)
+        if used >= total { return .full }
+        let share = Double(used) / Double(total)
         if share >= Self.alertsOnlyShare { return .alertsOnly }
         if share >= Self.releaseShare { return .releasing }
         if share >= Self.warningShare { return .warning }
         return .normal
+    }
+
+    /// Bytes to release until the buffer is below the step at which it must.
+    package func excess(used: Int, free: Int) -> Int {
+        // Where others have eaten into the reserve, what is freed fills that first.
+        let total = min(maxBytes, used + free - reserveBytes)
+        return min(used, max(0, used - Int((Double(total) * Self.releaseShare).rounded(.up)) + 1))
+    }
+
+    /// Bytes that reports without an alert may still take.
+    package func room(used: Int, free: Int) -> Int {
+        max(0, Int(Double(total(used: used, free: free)) * Self.alertsOnlyShare) - used)
     }
 }
 

@@ -73,26 +73,39 @@ package final class ReportIngest: Sendable {
     // MARK: One report
 
     private func postOne(_ exchange: HTTPExchange, _ body: RequestBody, _ drone: String?) throws(Problem) {
+        let relayID = relayID
+        try submit(body, from: drone) { identity, outcome in
+            switch outcome {
+            case .stored(let verdicts):
+                var answer = IngestAnswer(relayID: relayID)
+                answer.append(identity, verdicts[0])
+                exchange.respond(HTTPResponse(status: 202, contentType: "application/json", body: answer.finish()))
+            case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
+            }
+        }
+    }
+
+    /// One report, whatever way it came: parsed, identified, its alerts raised (I6), queued for the disk.
+    /// - Parameters:
+    ///   - drone: whom the sender's certificate names; nil without one.
+    ///   - topicDrone: whom the topic names that the report was published to; nil where there is none.
+    ///   - answer: called once, on the writer's thread, when the report is on disk or could not be written (I1). Not
+    ///     called when this function throws: then nothing was taken.
+    func submit(
+        _ body: RequestBody, from drone: String?, topicDrone: String? = nil,
+        answer: @escaping (ReportIdentity, WriteOutcome) -> Void
+    ) throws(Problem) {
         let receivedAt = Timestamp(microseconds: time.wallMicroseconds())
         let report: PendingReport
         let identity: ReportIdentity
         do throws(Problem) {
-            (report, identity) = try take(body.bytes, receivedAt: receivedAt, from: drone)
+            (report, identity) = try take(body.bytes, receivedAt: receivedAt, from: drone, topicDrone: topicDrone)
         } catch {
             counted.withLock { $0.rejectedReports += 1 }
             throw error
         }
-        let relayID = relayID
         let write = PendingWrite(receivedAt: receivedAt, reports: [report]) { outcome in
-            withExtendedLifetime(body) {
-                switch outcome {
-                case .stored(let verdicts):
-                    var answer = IngestAnswer(relayID: relayID)
-                    answer.append(identity, verdicts[0])
-                    exchange.respond(HTTPResponse(status: 202, contentType: "application/json", body: answer.finish()))
-                case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
-                }
-            }
+            withExtendedLifetime(body) { answer(identity, outcome) }
         }
         try submit(write)
     }
@@ -172,7 +185,7 @@ package final class ReportIngest: Sendable {
     /// Parses, identifies, alerts. The bytes must live until the write is answered.
     /// - Parameter drone: whom the certificate names; nil over plain HTTP.
     private func take(
-        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, from drone: String?
+        _ bytes: UnsafeRawBufferPointer, receivedAt: Timestamp, from drone: String?, topicDrone: String? = nil
     ) throws(Problem) -> (PendingReport, ReportIdentity) {
         let parser = parsers.take()
         defer { parsers.put(parser) }
@@ -180,6 +193,12 @@ package final class ReportIngest: Sendable {
         if let drone, report.droneID != drone {
             onImpersonation(drone)
             throw IdentityProblem.mismatch("drone_id", field: "drone_id")
+        }
+        if let topicDrone, report.droneID != topicDrone {
+            throw Problem(
+                status: 403, code: "drone_id_mismatch",
+                detail: "The topic names another drone than the report: publish to drones/<drone_id>/reports.",
+                field: "drone_id")
         }
         let text = report.body
         let digest = SHA256.hash(text)

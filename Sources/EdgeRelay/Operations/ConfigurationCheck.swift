@@ -75,7 +75,8 @@ package struct ConfigurationCheck: Sendable {
                 .error("data_dir", "\(existing) cannot be written by this user: change its owner, or run as another"))
         }
         guard let free = try? FileSystem.freeBytes(at: existing) else { return }
-        let needed = configuration.buffer.maxBytes + BufferAdmission.reserveBytes
+        let limit = configuration.buffer.maxBytes
+        let needed = limit + BufferAdmission.reserveBytes(forMaxBytes: limit)
         if !isRunning, !FileSystem.exists("\(directory)/buffer"), free < needed {
             findings.append(
                 .warning(

@@ -24,12 +24,9 @@ package final class Maintenance: Sendable {
     private static let releaseSeconds = 5.0
     private static let retrySeconds = 5.0
 
-    private let configuration: RelayConfiguration
     private let time: any TimeSource
     private let log: Log
-    private let store: BufferStore
-    private let state: SharedStateStore
-    private let forwarder: Forwarder?
+    private let keeper: BufferKeeper
     private let book: AlertBook
     private let board: DroneBoard
     private let alerting: Alerting
@@ -39,17 +36,12 @@ package final class Maintenance: Sendable {
     private let eachRound: @Sendable () -> Void
 
     package init(
-        configuration: RelayConfiguration, time: any TimeSource, log: Log, store: BufferStore,
-        state: SharedStateStore,
-        forwarder: Forwarder?, book: AlertBook, board: DroneBoard, alerting: Alerting, writer: BufferWriter,
-        gauge: BufferGauge, wake: MaintenanceWake, eachRound: @escaping @Sendable () -> Void
+        time: any TimeSource, log: Log, keeper: BufferKeeper, book: AlertBook, board: DroneBoard, alerting: Alerting,
+        writer: BufferWriter, gauge: BufferGauge, wake: MaintenanceWake, eachRound: @escaping @Sendable () -> Void
     ) {
-        self.configuration = configuration
         self.time = time
         self.log = log
-        self.store = store
-        self.state = state
-        self.forwarder = forwarder
+        self.keeper = keeper
         self.book = book
         self.board = board
         self.alerting = alerting
@@ -64,16 +56,17 @@ package final class Maintenance: Sendable {
     /// The maintenance thread's body.
     package func run() {
         var due = Due()
-        var savedArchived: [String: Int] = [:]
+        var unsaved: [AlertEntry] = []
         while true {
             let isStopped = wake.state.wait(timeoutSeconds: Self.tickSeconds) { $0.isStopped ? true : nil } ?? false
             let now = time.monotonicNanoseconds()
             let level = gauge.measure()
-            if due.retry.isDue(at: now, every: Self.retrySeconds) { gauge.committed() }
+            keeper.keepReserve()
+            if due.retry.isDue(at: now, every: Self.retrySeconds) { gauge.forgive() }
             if due.heartbeat.isDue(at: now, every: Self.heartbeatSeconds) { book.heartbeat() }
             if due.silence.isDue(at: now, every: Self.silenceSeconds), !isStopped { raiseSilences(at: now) }
-            if due.save.isDue(at: now, every: Self.saveSeconds) || isStopped { save(&savedArchived) }
-            if due.release.isDue(at: now, every: Self.releaseSeconds) || level >= .releasing { release(level) }
+            if due.save.isDue(at: now, every: Self.saveSeconds) || isStopped { save(&unsaved) }
+            if due.release.isDue(at: now, every: Self.releaseSeconds) || level >= .releasing { keeper.release() }
             eachRound()
             if isStopped { return }
         }
@@ -112,47 +105,14 @@ package final class Maintenance: Sendable {
         if !writer.submit(write) { log.warning("silence_alerts_not_stored", ["alerts": .int(alerts.count)]) }
     }
 
-    /// The state store is a cache: what fails to be saved is asked again or found in the buffer.
-    private func save(_ saved: inout [String: Int]) {
-        let alerts = book.takeUnsaved()
-        let epochs = forwarder?.epochs ?? []
-        do {
-            try state.withStore { state in
-                try state.save(alerts)
-                for epoch in epochs where saved[epoch.name] != epoch.archived.count {
-                    try state.save(epoch: epoch.name, archived: epoch.archived)
-                    saved[epoch.name] = epoch.archived.count
-                }
-            }
-        } catch {
-            log.warning("state_not_saved", ["error": .string("\(error)")])
+    /// What a full disk refuses is kept for the next try, as many alerts as the book itself holds.
+    private func save(_ unsaved: inout [AlertEntry]) {
+        unsaved += book.takeUnsaved()
+        let alerts = unsaved
+        if keeper.note({ try $0.save(alerts) }) {
+            unsaved = []
+        } else if unsaved.count > AlertBook.maxAlerts {
+            unsaved.removeFirst(unsaved.count - AlertBook.maxAlerts)
         }
-    }
-
-    private func release(_ level: BufferLevel) {
-        guard let forwarder else { return }
-        let archived = Dictionary(uniqueKeysWithValues: forwarder.epochs.map { ($0.name, $0.archived) })
-        for epoch in store.all {
-            guard let archived = archived[epoch.epoch] else { continue }
-            let positions = SegmentRelease.releasable(
-                epoch.log.segments, archived: archived, nowMicroseconds: time.wallMicroseconds(),
-                holdSeconds: configuration.buffer.holdHours * 3600, level: level)
-            do {
-                for position in positions { try epoch.log.release(segmentStartingAt: position) }
-                if !positions.isEmpty {
-                    log.info("segments_released", ["epoch": .string(epoch.epoch), "segments": .int(positions.count)])
-                }
-                if !epoch.isCurrent, epoch.log.segments.isEmpty { try forget(epoch, forwarder) }
-            } catch {
-                log.error("release_failed", ["epoch": .string(epoch.epoch), "error": .string("\(error)")])
-            }
-        }
-    }
-
-    private func forget(_ epoch: EpochLog, _ forwarder: Forwarder) throws {
-        forwarder.released(epoch: epoch.epoch)
-        try store.remove(epoch)
-        try state.withStore { try $0.forget(epoch: epoch.epoch) }
-        log.info("epoch_released", ["epoch": .string(epoch.epoch)])
     }
 }

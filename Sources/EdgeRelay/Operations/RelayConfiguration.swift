@@ -7,14 +7,6 @@ import Models
 import System
 
 package struct RelayConfiguration: Sendable, Equatable {
-    package struct Buffer: Sendable, Equatable {
-        /// Bytes that the segments may take on disk, unarchived and held ones together.
-        package var maxBytes = 8 << 30
-        /// Hours that an archived segment is kept all the same, in case central must ask again.
-        package var holdHours = 72.0
-        package var segmentBytes = 64 << 20
-    }
-
     package struct Forward: Sendable, Equatable {
         /// Bytes of NDJSON in one batch before compression.
         package var maxBatchBytes = 1 << 20
@@ -33,6 +25,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var forward = Forward()
     package var limits = Limits()
     package var alerts = AlertSettings()
+    package var mqtt = MQTT()
     package var tls: TLSConfiguration?
 }
 
@@ -84,6 +77,7 @@ extension RelayConfiguration {
         }
         try configuration.readSections(&reader)
         configuration.alerts = try .read(reader.object("alerts"), relativeTo: directory)
+        configuration.mqtt = try MQTT.read(&reader)
         configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
         try configuration.checkTLS()
@@ -91,17 +85,9 @@ extension RelayConfiguration {
     }
 
     private mutating func readSections(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
-        var section = try reader.object("buffer")
-        buffer.maxBytes = try section.integer("max_bytes", in: (16 << 20)...(1 << 50)) ?? buffer.maxBytes
-        buffer.holdHours = try section.number("hold_hours", in: 0...87_600) ?? buffer.holdHours
-        buffer.segmentBytes = try section.integer("segment_bytes", in: (1 << 20)...(1 << 32)) ?? buffer.segmentBytes
-        guard buffer.segmentBytes <= buffer.maxBytes / 4 else {
-            throw ConfigurationError(
-                key: "buffer.segment_bytes", problem: "must be at most a quarter of buffer.max_bytes")
-        }
-        try section.finish()
+        buffer = try Buffer.read(&reader, isStandAlone: central.isEmpty)
 
-        section = try reader.object("forward")
+        var section = try reader.object("forward")
         forward.maxBatchBytes = try section.integer("max_batch_bytes", in: 4096...(8 << 20)) ?? forward.maxBatchBytes
         forward.maxInFlight = try section.integer("max_in_flight", in: 1...16) ?? forward.maxInFlight
         for later in ["max_bytes_per_s", "live_share"] where section.has(later) {

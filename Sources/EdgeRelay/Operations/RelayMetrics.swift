@@ -14,8 +14,10 @@ final class RelayMetrics: Sendable {
         self.figures = figures
         latest = Mutex(figures())
         registerBuffer()
+        registerStorage()
         registerReports()
         registerUplink()
+        registerMQTT()
         registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
@@ -28,11 +30,11 @@ final class RelayMetrics: Sendable {
         return registry.render()
     }
 
-    private func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
+    func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
         registry.gaugeCallback(name, help: help) { [unowned self] in value(latest.withLock { $0 }) }
     }
 
-    private func counter(
+    func counter(
         _ name: String, _ help: String, labels: [(String, String)] = [],
         _ value: @escaping @Sendable (RelayFigures) -> Int
     ) {

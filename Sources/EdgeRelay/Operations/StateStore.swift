@@ -15,10 +15,30 @@ package final class StateStore {
     private let saveAlert: Statement
     private let saveEpoch: Statement
     private let forgetEpoch: Statement
+    private let savePositions: Statement
+    private let forgetPositions: Statement
 
-    package init(path: String) throws {
+    /// What is noted about an epoch's records.
+    package struct EpochNote: Sendable, Equatable {
+        package var archived = IntervalSet()
+        /// The last record that was on disk when this was noted.
+        package var through: Int64 = 0
+        /// Records that the operator's retention rule dropped.
+        package var dropped = IntervalSet()
+
+        package init(archived: IntervalSet = IntervalSet(), through: Int64 = 0, dropped: IntervalSet = IntervalSet()) {
+            self.archived = archived
+            self.through = through
+            self.dropped = dropped
+        }
+    }
+
+    /// - Parameter isAlone: holds the file for this connection only. Needs no shared memory file, which a full disk
+    ///   would refuse.
+    package init(path: String, isAlone: Bool = false) throws {
         database = try Database(path: path, mode: .create)
-        try database.setPragma("journal_mode", "wal")
+        if isAlone { try database.setPragma("locking_mode", "exclusive") }
+        if path != Self.inMemory { try database.setPragma("journal_mode", "wal") }
         // NORMAL: a power cut may take the last seconds of this cache, not its integrity.
         try database.setPragma("synchronous", "NORMAL", expecting: "1")
         try database.execute(
@@ -26,22 +46,35 @@ package final class StateStore {
             CREATE TABLE IF NOT EXISTS alerts(
               alert_id TEXT PRIMARY KEY, event_id INTEGER NOT NULL, alert BLOB NOT NULL, change BLOB) WITHOUT ROWID;
             CREATE TABLE IF NOT EXISTS epochs(epoch TEXT PRIMARY KEY, archived BLOB NOT NULL) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS positions(
+              epoch TEXT PRIMARY KEY, through INTEGER NOT NULL, dropped BLOB NOT NULL) WITHOUT ROWID;
             """)
         saveAlert = try database.prepare("INSERT OR REPLACE INTO alerts VALUES (?1, ?2, ?3, ?4)")
         saveEpoch = try database.prepare("INSERT OR REPLACE INTO epochs VALUES (?1, ?2)")
         forgetEpoch = try database.prepare("DELETE FROM epochs WHERE epoch = ?1")
+        savePositions = try database.prepare("INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3)")
+        forgetPositions = try database.prepare("DELETE FROM positions WHERE epoch = ?1")
     }
 
-    /// Opens the store; one that cannot be read is moved aside and begun anew: it is only a cache.
+    private static let inMemory = ":memory:"
+
+    /// Opens the store; one that is damaged is moved aside and begun anew: it is only a cache. Where the disk does not
+    /// let it be opened, the relay starts all the same: with the file for itself, or else without one for this life.
     package static func openOrReplace(path: String, log: Log) throws -> sending StateStore {
         do {
             return try StateStore(path: path)
-        } catch {
+        } catch let error as SQLiteError where error.isDamage {
             log.warning("state_replaced", ["error": .string("\(error)")])
             for suffix in ["", "-wal", "-shm"] where FileSystem.exists(path + suffix) {
                 try FileSystem.rename(path + suffix, to: path + suffix + ".damaged")
             }
             return try StateStore(path: path)
+        } catch {
+            if let alone = try? StateStore(path: path, isAlone: true) { return alone }
+            log.error(
+                "state_in_memory",
+                ["error": .string("\(error)"), "hint": "states of alerts are not kept over a restart until it is solved"])
+            return try StateStore(path: inMemory)
         }
     }
 
@@ -97,18 +130,48 @@ package final class StateStore {
         try saveEpoch.run()
     }
 
-    package func forget(epoch: String) throws {
-        try forgetEpoch.bind(1, epoch)
-        try forgetEpoch.run()
+    package func save(epoch: String, through: Int64, dropped: IntervalSet) throws {
+        var bytes: [UInt8] = []
+        dropped.appendJSON(to: &bytes)
+        try savePositions.bind(1, epoch)
+        try savePositions.bind(2, through)
+        try savePositions.bind(3, bytes)
+        try savePositions.run()
     }
 
-    package func loadEpochs() throws -> [String: IntervalSet] {
-        let query = try database.prepare("SELECT epoch, archived FROM epochs")
-        var epochs: [String: IntervalSet] = [:]
-        while try query.step() {
-            epochs[query.text(0)] = try? JSONDecoder().decode(IntervalSet.self, from: Data(query.bytes(1)))
+    package func forget(epoch: String) throws {
+        for statement in [forgetEpoch, forgetPositions] {
+            try statement.bind(1, epoch)
+            try statement.run()
+        }
+    }
+
+    package func loadEpochs() throws -> [String: EpochNote] { try Self.epochs(in: database) }
+
+    /// What the state store of a data directory notes, without changing a byte of it; nil where it cannot be read now.
+    package static func epochs(path: String) -> [String: EpochNote]? {
+        guard FileSystem.exists(path), let database = try? Database(path: path, mode: .readOnly),
+            (try? database.disableCheckpointOnClose()) != nil
+        else { return nil }
+        return try? epochs(in: database)
+    }
+
+    private static func epochs(in database: Database) throws -> [String: EpochNote] {
+        var epochs: [String: EpochNote] = [:]
+        let archived = try database.prepare("SELECT epoch, archived FROM epochs")
+        while try archived.step() {
+            epochs[archived.text(0), default: EpochNote()].archived = intervals(archived.bytes(1))
+        }
+        let positions = try database.prepare("SELECT epoch, through, dropped FROM positions")
+        while try positions.step() {
+            epochs[positions.text(0), default: EpochNote()].through = positions.int64(1)
+            epochs[positions.text(0), default: EpochNote()].dropped = intervals(positions.bytes(2))
         }
         return epochs
+    }
+
+    private static func intervals(_ bytes: [UInt8]) -> IntervalSet {
+        (try? JSONDecoder().decode(IntervalSet.self, from: Data(bytes))) ?? IntervalSet()
     }
 }
 

@@ -58,18 +58,28 @@ struct Housekeeping: Sendable {
                 return state.takeJob().map { .some($0) }
             }
             guard let next, let job = next else { return }
-            switch job {
-            case .seal(let name, let writer): seal(name, writer)
-            case .repair(let name, let reason): repair(name, reason)
-            }
-            state.update { $0.jobEnded() }
+            perform(job)
         }
+    }
+
+    /// All jobs there are, on the calling thread.
+    func workOff() {
+        while let job = state.withLock({ $0.takeJobOrEnd() }) { perform(job) }
+    }
+
+    private func perform(_ job: HousekeepingJob) {
+        switch job {
+        case .seal(let name, let writer): seal(name, writer)
+        case .repair(let name, let reason): repair(name, reason)
+        }
+        state.update { $0.jobEnded() }
     }
 
     private func seal(_ name: SegmentName, _ handedOver: SegmentWriter?) {
         // Released before it was checkpointed: nothing to do, its content need never reach the database file.
         guard let facts = state.withLock({ $0.segment(name) }), facts.sealed else { return }
         do {
+            try requireRoomForCheckpoint(name)
             let writer = try handedOver ?? SegmentWriter(name, in: directory)
             guard try writer.seal(first: facts.first, last: facts.last) else {
                 throw SegmentedLogError(code: .unavailable, detail: "readers held up the checkpoint")
@@ -84,13 +94,20 @@ struct Housekeeping: Sendable {
                 // Everything is still in the WAL and readable; this connection is not used again. After a failed flush
                 // nothing is tried again before the next opening (F35).
                 let failure = SegmentedLogError.classify(error, in: directory)
-                if failure.code != .fatal { state.withLock { $0.postpone(name) } }
-                report(.postponed, name, "its checkpoint failed: \(failure.detail)")
+                let isNews = failure.code == .fatal || state.withLock { $0.postpone(name) }
+                if isNews { report(.postponed, name, "its checkpoint failed: \(failure.detail)") }
             }
             return
         }
         let bytes = SegmentFile.bytes(name, in: directory)
         state.update { $0.checkpointed(name, bytes: bytes) }
+    }
+
+    /// A checkpoint needs the segment's size once more for a moment: not from a disk that is almost full.
+    private func requireRoomForCheckpoint(_ name: SegmentName) throws {
+        guard configuration.checkpointLeavesBytes > 0, let free = try? FileSystem.freeBytes(at: directory) else { return }
+        guard free < SegmentFile.bytes(name, in: directory) + configuration.checkpointLeavesBytes else { return }
+        throw SegmentedLogError(code: .diskFull, detail: "it waits for more free space")
     }
 
     private func repair(_ name: SegmentName, _ reason: String) {

@@ -24,8 +24,12 @@ struct LogState: Sendable {
 
     private(set) var jobs: [HousekeepingJob] = []
     private(set) var isWorking = false
+    /// A thread of the owner works off the jobs of a log without threads of its own.
+    private var isWorkedOff = false
     /// Sealed segments that could not be checkpointed, for example on a full disk.
     private var postponed: [SegmentName] = []
+    /// Those that were reported as postponed: once is enough.
+    private var reportedPostponed: Set<SegmentName> = []
 
     /// Segments readers found damaged.
     private(set) var repairsWanted: Set<SegmentName> = []
@@ -158,14 +162,29 @@ struct LogState: Sendable {
 
     mutating func jobEnded() { isWorking = false }
 
+    /// For a log without threads: true for the one thread that may take its jobs now, until it finds none.
+    mutating func beginWorkingOff() -> Bool {
+        guard !isWorkedOff, !isClosed, !jobs.isEmpty else { return false }
+        isWorkedOff = true
+        return true
+    }
+
+    mutating func takeJobOrEnd() -> HousekeepingJob? {
+        let job = takeJob()
+        if job == nil { isWorkedOff = false }
+        return job
+    }
+
     mutating func checkpointed(_ name: SegmentName, bytes: Int) {
         guard let index = segments.firstIndex(where: { $0.name == name }) else { return }
         segments[index].bytes = bytes
         segments[index].checkpointed = true
     }
 
-    mutating func postpone(_ name: SegmentName) {
+    /// True the first time.
+    mutating func postpone(_ name: SegmentName) -> Bool {
         if !postponed.contains(name) { postponed.append(name) }
+        return reportedPostponed.insert(name).inserted
     }
 
     mutating func retryPostponed() {
@@ -176,6 +195,7 @@ struct LogState: Sendable {
     mutating func released(_ name: SegmentName) -> SegmentName {
         segments.removeAll { $0.name == name }
         postponed.removeAll { $0 == name }
+        reportedPostponed.remove(name)
         return name
     }
 

@@ -15,10 +15,15 @@ extension SegmentedLog {
         package var pageBytes: Int
         /// Idle read connections kept open; each holds up to three files.
         package var idleReaders: Int
+        /// False for a log that only keeps what it has (an earlier life's): it needs no thread and no next segment; its
+        /// owner calls `runHousekeeping`.
+        package var appends: Bool
+        /// A checkpoint writes a segment a second time: it is put off while it would leave less free space than this.
+        package var checkpointLeavesBytes: Int
 
         package init(
             segmentBytes: Int = 64 << 20, firstPosition: Int64 = 1, readOnly: Bool = false,
-            pageBytes: Int = 8_192, idleReaders: Int = 8
+            pageBytes: Int = 8_192, idleReaders: Int = 8, appends: Bool = true, checkpointLeavesBytes: Int = 0
         ) {
             precondition(segmentBytes >= 64 << 10, "a segment of \(segmentBytes) bytes would hold next to nothing")
             precondition(firstPosition >= 1, "positions count from 1, not \(firstPosition)")
@@ -30,6 +35,8 @@ extension SegmentedLog {
             self.readOnly = readOnly
             self.pageBytes = pageBytes
             self.idleReaders = idleReaders
+            self.appends = appends && !readOnly
+            self.checkpointLeavesBytes = checkpointLeavesBytes
         }
     }
 }
@@ -45,10 +52,12 @@ package struct SegmentSummary: Hashable, Sendable {
     package var sealed: Bool
     package var firstTimeMicroseconds: Int64
     package var lastTimeMicroseconds: Int64
+    /// Positions between first and last that were lost to damage, in order.
+    package var holes: [ClosedRange<Int64>]
 
     package init(
         firstPosition: Int64, lastPosition: Int64, entries: Int, bytes: Int, sealed: Bool, firstTimeMicroseconds: Int64,
-        lastTimeMicroseconds: Int64
+        lastTimeMicroseconds: Int64, holes: [ClosedRange<Int64>] = []
     ) {
         self.firstPosition = firstPosition
         self.lastPosition = lastPosition
@@ -57,6 +66,7 @@ package struct SegmentSummary: Hashable, Sendable {
         self.sealed = sealed
         self.firstTimeMicroseconds = firstTimeMicroseconds
         self.lastTimeMicroseconds = lastTimeMicroseconds
+        self.holes = holes
     }
 }
 
@@ -87,6 +97,18 @@ package struct LogIncident: Hashable, Sendable, CustomStringConvertible {
     package var lostPositions: [ClosedRange<Int64>] = []
     /// False if entries before or after the known ones may be lost too.
     package var lossIsExact = true
+
+    package init(
+        kind: Kind, path: String, detail: String, salvagedEntries: Int = 0, lostPositions: [ClosedRange<Int64>] = [],
+        lossIsExact: Bool = true
+    ) {
+        self.kind = kind
+        self.path = path
+        self.detail = detail
+        self.salvagedEntries = salvagedEntries
+        self.lostPositions = lostPositions
+        self.lossIsExact = lossIsExact
+    }
 
     package var lostEntries: Int { lostPositions.reduce(0) { $0 + $1.count } }
 

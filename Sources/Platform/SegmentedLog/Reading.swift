@@ -75,6 +75,7 @@ extension SegmentedLog {
             return state.repairsWanted.contains(segment.name) && segment.sealed
         }
         guard isRepairable, !isLastTry else { throw unreadable }
+        if !configuration.appends { runHousekeeping() }
         _ = state.wait { state -> Bool? in
             !state.repairsWanted.contains(segment.name) || state.isClosed ? true : nil
         }

@@ -40,7 +40,7 @@ struct Recovery {
         var result = RecoveredLog(nextPosition: configuration.firstPosition)
         // From the newest on: where a segment ends can be known from the one behind it.
         var behind: (name: SegmentName, facts: SegmentFacts, meta: SegmentMeta?)?
-        for (name, finding) in zip(names, findings).reversed() {
+        for (index, (name, finding)) in zip(names, findings).enumerated().reversed() {
             var facts: SegmentFacts?
             var meta: SegmentMeta?
             switch finding {
@@ -56,6 +56,8 @@ struct Recovery {
                 var expected = ExpectedContent(first: its?.first, last: its?.last, holes: its?.holes ?? [])
                 expected.possible = name.number...max(name.number, (behind?.facts.first ?? Int64.max) - 1)
                 if let behind, behind.meta?.previous == name.number { expected.last = behind.facts.first - 1 }
+                expected.behind = behind?.facts.first
+                if index > 0, case .good(let before, _) = findings[index - 1] { expected.before = before.last }
                 facts = salvage(name, reason, expected)
                 if behind == nil && its?.last == nil { skipPositions(&result, name, facts) }
             }
@@ -201,12 +203,12 @@ struct Recovery {
     // MARK: - Damage
 
     private func salvage(_ name: SegmentName, _ reason: String, _ expected: ExpectedContent) -> SegmentFacts? {
-        if configuration.readOnly {
-            report(.damaged, name, reason)
-            return nil
-        }
+        let salvage = Salvage(name, in: directory, pageBytes: configuration.pageBytes)
         do {
-            let salvage = Salvage(name, in: directory, pageBytes: configuration.pageBytes)
+            if configuration.readOnly {
+                incidents(try salvage.examine(expected).incident(reason, .damaged))
+                return nil
+            }
             let outcome = try salvage.run(expected)
             try salvage.replaceOriginal()
             incidents(outcome.incident(reason))

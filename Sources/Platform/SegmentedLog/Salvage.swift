@@ -13,6 +13,15 @@ struct ExpectedContent {
     /// Entries outside belong to the neighbours: for example those of a failed append, whose positions were given
     /// again.
     var possible: ClosedRange<Int64> = 1...Int64.max - 1
+    /// Where the neighbours end and begin, if they are known: entries that reach them leave nothing in doubt.
+    var before: Int64?
+    var behind: Int64?
+
+    func isExact(_ positions: [Int64]) -> Bool {
+        let knowsFirst = first != nil || positions.first == 1 || (before != nil && positions.first == (before ?? 0) + 1)
+        let knowsLast = last != nil || (behind != nil && positions.last == (behind ?? 0) - 1)
+        return knowsFirst && knowsLast
+    }
 }
 
 struct Salvage {
@@ -23,9 +32,12 @@ struct Salvage {
         var lossIsExact: Bool
         var path: String
 
-        func incident(_ reason: String) -> LogIncident {
+        /// Entries that can be read.
+        var readable: Int
+
+        func incident(_ reason: String, _ kind: LogIncident.Kind = .salvaged) -> LogIncident {
             LogIncident(
-                kind: .salvaged, path: path, detail: reason, salvagedEntries: facts?.entries ?? 0, lostPositions: lost,
+                kind: kind, path: path, detail: reason, salvagedEntries: readable, lostPositions: lost,
                 lossIsExact: lossIsExact)
         }
     }
@@ -42,9 +54,21 @@ struct Salvage {
 
     /// Writes the copy. The original stays where it is until `replaceOriginal`.
     func run(_ expected: ExpectedContent) throws -> Outcome {
+        var (outcome, positions, pages) = try look(expected)
+        outcome.facts = try write(positions, pages)
+        return outcome
+    }
+
+    /// What `run` would keep and lose; changes nothing.
+    func examine(_ expected: ExpectedContent) throws -> Outcome { try look(expected).outcome }
+
+    private func look(
+        _ expected: ExpectedContent
+    ) throws -> (outcome: Outcome, positions: [Int64], pages: PageReader) {
         let path = name.path(in: directory)
-        let pages = PageReader(
-            database: try Self.contents(path), wal: try Self.contents(path + "-wal"), assumedPageBytes: pageBytes)
+        // The WAL first: beside a running owner that checkpoints, what leaves it meanwhile is in the database already.
+        let wal = try Self.contents(path + "-wal")
+        let pages = PageReader(database: try Self.contents(path), wal: wal, assumedPageBytes: pageBytes)
         var possible = expected.possible
         if let first = expected.first { possible = max(first, possible.lowerBound)...possible.upperBound }
         if let last = expected.last, last >= possible.lowerBound {
@@ -55,10 +79,10 @@ struct Salvage {
         let last = expected.last ?? positions.last
         var missing: [ClosedRange<Int64>] = []
         if let first, let last, first <= last { missing = Self.gaps(positions, in: first...last) }
-        let facts = try write(positions, pages)
-        return Outcome(
-            facts: facts, lost: missing.flatMap { Self.subtract(expected.holes, from: $0) },
-            lossIsExact: expected.first != nil && expected.last != nil, path: path)
+        let outcome = Outcome(
+            facts: nil, lost: missing.flatMap { Self.subtract(expected.holes, from: $0) },
+            lossIsExact: expected.isExact(positions), path: path, readable: positions.count)
+        return (outcome, positions, pages)
     }
 
     /// Puts the copy, if there is one, in the original's place.

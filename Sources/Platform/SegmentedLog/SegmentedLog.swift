@@ -61,11 +61,13 @@ package final class SegmentedLog: Sendable {
         self.configuration = configuration
         self.incidents = incidents
         let recovered = try Recovery(directory, configuration, incidents).run()
+        // Only a log that grows keeps a reserve: many small logs of earlier lives would hold as many of them.
+        if !configuration.appends, !configuration.readOnly { try? FileSystem.remove(SegmentFile.reserve(in: directory)) }
         state = Monitor(LogState(recovered))
         readers = ReaderPool(directory: directory, capacity: configuration.idleReaders)
         writer = WriterThreadState()
         threads = Mutex([])
-        if configuration.readOnly { return }
+        if !configuration.appends { return }
         let housekeeping = Housekeeping(self)
         let started = [
             WorkerThread(name: "log-prepare") { housekeeping.prepareSegments() },
@@ -85,7 +87,7 @@ package final class SegmentedLog: Sendable {
     /// - Throws: `SegmentedLogError`: `diskFull` and `unavailable` may pass, so call again; `fatal` never passes.
     package func append(_ entries: [NewLogEntry]) throws -> ClosedRange<Int64> {
         precondition(!entries.isEmpty, "an append has at least one entry")
-        precondition(!configuration.readOnly, "a log opened for reading is not appended to")
+        precondition(configuration.appends, "a log opened for reading or keeping is not appended to")
         return try writer.exclusively { held in
             let position = try state.withLock { state throws(SegmentedLogError) in
                 try state.checkWritable()
@@ -126,6 +128,7 @@ package final class SegmentedLog: Sendable {
         }
         state.update { $0.close() }
         for thread in open { thread.join() }
+        _ = state.wait { $0.isWorking ? nil : true }
         writer.exclusively { $0.active = nil }
         state.withLock { $0.dropConnections() }
         readers.evict(nil)
@@ -180,7 +183,7 @@ package final class SegmentedLog: Sendable {
         state.withLock { $0.segments }.map {
             SegmentSummary(
                 firstPosition: $0.first, lastPosition: $0.last, entries: $0.entries, bytes: $0.bytes, sealed: $0.sealed,
-                firstTimeMicroseconds: $0.firstTime, lastTimeMicroseconds: $0.lastTime)
+                firstTimeMicroseconds: $0.firstTime, lastTimeMicroseconds: $0.lastTime, holes: $0.holes)
         }
     }
 

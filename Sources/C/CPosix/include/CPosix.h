@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "sockets.h"
+
 /// Limit or identifier that is not set.
 #define COLUMBA_UNLIMITED UINT64_MAX
 
@@ -51,6 +53,12 @@ int columba_open(const char *path, int flags, unsigned mode);
 
 /// A pipe whose ends are close-on-exec; 0 or -1 with errno.
 int columba_pipe(int ends[2]);
+
+/// The magic number of the file system that holds a path (statfs), 0 or positive; -1 with errno.
+int64_t columba_filesystem_magic(const char *path);
+
+/// Takes blocks for a file without writing them (fallocate); 0 or -1 with errno.
+int columba_allocate(int descriptor, uint64_t bytes);
 
 /// The words for an error number; thread-safe, never NULL.
 const char *columba_error_text(int error);

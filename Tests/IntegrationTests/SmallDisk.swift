@@ -1,0 +1,139 @@
+// A small file system of a station's own, to be filled by the relay or by "another program".
+
+import Foundation
+import Glibc
+import HTTPClient
+import System
+import Testing
+
+final class SmallDisk {
+    enum Kind: String, CaseIterable, Sendable { case tmpfs, ext4 }
+
+    let path: String
+    private let image: String?
+
+    /// Nil where this user may not mount one; the reason is printed.
+    init?(_ kind: Kind, megabytes: Int, at path: String) throws {
+        self.path = path
+        try FileSystem.makeDirectories(path)
+        guard getuid() == 0 else {
+            print("skipped: mounting a small disk needs root")
+            return nil
+        }
+        switch kind {
+        case .tmpfs:
+            image = nil
+            guard mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m") == 0 else {
+                print("skipped: this machine does not let root mount a tmpfs")
+                return nil
+            }
+        case .ext4:
+            let image = path + ".image"
+            self.image = image
+            let made = Self.command("/usr/bin/truncate", ["-s", "\(megabytes)M", image])
+                // No blocks reserved for root: full means full.
+                && Self.command("/usr/sbin/mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "0", image])
+                && Self.command("/usr/bin/mount", ["-o", "loop", image, path])
+            guard made else {
+                print("skipped: this machine has no mkfs.ext4 or no loop device")
+                return nil
+            }
+        }
+    }
+
+    deinit {
+        umount2(path, Int32(MNT_DETACH))
+        if let image { try? FileSystem.remove(image) }
+    }
+
+    private static func command(_ executable: String, _ arguments: [String]) -> Bool {
+        var configuration = ChildProcess.Configuration(executable: executable, arguments: arguments)
+        configuration.standardError = .null
+        return (try? ChildProcess(configuration).wait(timeoutSeconds: 30))?.isSuccess == true
+    }
+
+    var freeBytes: Int { (try? FileSystem.freeBytes(at: path)) ?? 0 }
+
+    /// Another program takes all the room that is left, down to the last block.
+    func fill() {
+        for size in [1 << 20, 1 << 16, 4_096, 512] {
+            let bytes = [UInt8](repeating: 1, count: size)
+            var number = 0
+            while (try? FileSystem.writeDurably("\(path)/filler\(size).\(UInt32.random(in: 0 ... .max))", bytes)) != nil {
+                number += 1
+                if number > 1_000 { return }
+            }
+        }
+    }
+
+    func empty() {
+        for name in (try? FileSystem.list(path)) ?? [] where name.hasPrefix("filler") {
+            try? FileSystem.remove("\(path)/\(name)")
+        }
+    }
+}
+
+/// The system calls of a running process made slow or failing for a while.
+final class SystemCallFault {
+    private let strace: ChildProcess
+    private let logPath: String
+
+    static let executable = "/usr/bin/strace"
+    /// Nil where strace is missing or may not attach; the reason is printed.
+    init?(_ process: Int32, inject: [String], folder: String) throws {
+        guard FileSystem.isExecutable(Self.executable) else {
+            print("skipped: strace is missing, so no fault can be injected into a real process")
+            return nil
+        }
+        logPath = "\(folder)/strace-\(UInt32.random(in: 0 ... .max)).log"
+        let names = inject.compactMap { $0.split(separator: ":").first.map(String.init) }.joined(separator: ",")
+        var configuration = ChildProcess.Configuration(
+            executable: Self.executable,
+            arguments: ["-f", "-p", "\(process)", "-e", "trace=\(names)", "-o", "/dev/null"]
+                + inject.flatMap { ["-e", "inject=\($0)"] })
+        configuration.standardError = .file(logPath)
+        strace = try ChildProcess(configuration)
+        let path = logPath
+        let isAttached = eventually(within: 10) {
+            ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").contains("attached")
+        }
+        guard isAttached, strace.isRunning else {
+            print("skipped: strace may not attach to a process here")
+            return nil
+        }
+    }
+
+    /// Lets the process go on undisturbed.
+    func end() {
+        strace.kill(SIGINT)
+        _ = try? strace.wait(timeoutSeconds: 10)
+    }
+
+    deinit { end() }
+}
+
+extension Station {
+    var relayData: String { "\(folder)/relay-0" }
+
+    func status() throws -> [String: Any] { try json(relay, "/v1/status") }
+    /// For a failed expectation's comment.
+    var statusText: String { (try? status()).map { "\($0)" } ?? "no status" }
+    func buffer() throws -> [String: Any] { try #require(try status()["buffer"] as? [String: Any]) }
+    func counters() throws -> [String: Int] { try #require(try status()["counters"] as? [String: Int]) }
+
+    func metric(_ name: String) throws -> Double? {
+        let answer = try HTTPClient().perform(HTTPClientRequest(url: relay.address + "/metrics"))
+        let line = String(decoding: answer.body, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name + " ") }
+        return line.flatMap { Double($0.dropFirst(name.count + 1)) }
+    }
+
+    /// Posts reports of one drone, numbered from `first` on, and returns the numbers that were acknowledged.
+    func post(_ drone: String, from first: Int, count: Int, extraBytes: Int = 0) throws -> [Int] {
+        let extra = extraBytes > 0 ? #","note":"\#(String(repeating: "x", count: extraBytes))""# : ""
+        let lines = (first..<first + count).map { Requests.report(drone: drone, seq: $0, extra: extra) }
+        let answer = try Requests.post(relay, lines.joined(separator: "\n"), type: "application/x-ndjson")
+        let results = (Requests.object(answer)["results"] as? [[String: Any]]) ?? []
+        return results.filter { ["stored", "duplicate"].contains($0["status"] as? String) }
+            .compactMap { $0["seq"] as? Int }
+    }
+}
