@@ -130,7 +130,7 @@ let package = Package(
             "EdgeRelayTests",
             [
                 "EdgeRelay", "AlertRules", "MQTTClient", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log",
-                "Configuration", "Crypto", "SegmentedLog", "HTTPClient", "HTTPServer", "Metrics",
+                "Configuration", "Crypto", "SegmentedLog", "HTTPClient", "HTTPServer", "Metrics", "Identity",
             ]),
         tests(
             "CentralTests",

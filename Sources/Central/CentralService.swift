@@ -147,7 +147,7 @@ package final class CentralService: Sendable {
     }
 
     /// Certificate, key, authorities and deny-list are looked at now; otherwise that happens within seconds anyway.
-    package func reloadCertificates() { identity.keeper?.look() }
+    package func reloadCertificates() { identity.look() }
 
     /// Stops taking batches and answers what was taken. What is not archived yet stays in the stream.
     package func stop() {

@@ -12,7 +12,6 @@ package import Log
 import Configuration
 package import System
 import HTTPServer
-import Identity
 import Models
 import SegmentedLog
 
@@ -31,9 +30,7 @@ package final class EdgeRelayService: Sendable {
     private let servers: [HTTPServer]
     private let mqtt: MQTTListener?
     private let maintenance: Maintenance
-    private let supervision: Supervision
-    private let notifier: ServiceNotifier
-    private let reloading: Reload
+    private let operations: RelayOperations
     private let threads: [WorkerThread]
 
     /// Opens the data directory, takes over what an earlier life left, and serves. Returns when reports are accepted.
@@ -48,7 +45,6 @@ package final class EdgeRelayService: Sendable {
         onFatal: @escaping @Sendable (String) -> Void
     ) throws {
         self.log = log
-        self.notifier = notifier
         relayID = configuration.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
         let rules = try configuration.loadRules()
@@ -95,53 +91,44 @@ package final class EdgeRelayService: Sendable {
         mqtt = try MQTTListener(
             configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
         let mqtt = mqtt
-        let endpoints = Endpoints()
-        reloading = Reload(
-            configuration, time: time, log: log.component("reload"),
-            steps: Self.reloadSteps(alerting, board, endpoints, certificates),
-            load: reload)
-        let pulse = Pulse(time: time)
-        supervision = Supervision(
-            notifier: notifier,
-            probes: .init(
-                writer: progress, maintenance: pulse, refuseQueued: { [writer] in writer.refuseQueued() },
-                portsAnswer: { endpoints.answer(withinSeconds: $0) }),
-            time: time, log: log.component("supervision"))
-        let supervision = supervision
+        operations = RelayOperations(
+            configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
+            identity: certificates, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
-            recovered: recovered, keeper: keeper, durability: storage.durability, endpoints: endpoints,
-            reload: reloading, stuckDisks: { supervision.stuckDisks })
+            recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         let console = Console(
             relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
             figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
-        endpoints.open(
-            servers, hosts: [configuration.listen, configuration.consoleListen].compactMap { $0?.host },
-            limits: configuration.limits)
+        operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
         maintenance = Maintenance(
             time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
-            eachRound: ServiceStatus(notifier, pulse, time: time, summary: { figures.now().summary }).report)
+            eachRound: operations.eachRound { figures.now().summary })
         let maintenance = maintenance
         store.startBackground()
         threads =
             (forwarder?.start() ?? []) + [
                 WorkerThread(name: "maintenance", stackBytes: 4 << 20) { maintenance.run() },
-                WorkerThread(name: "supervision") { supervision.run() },
+                operations.supervisionThread(),
             ]
+        announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
+    }
+
+    private func announce(_ configuration: RelayConfiguration, rulesVersion: Int, status: String) {
         log.info(
             "relay_ready",
             [
-                "relay_id": .string(relayID), "epoch": .string(store.current.epoch), "port": .int(port),
-                "console_port": .int(consolePort), "carried_over": .int(recovered.carriedOver),
-                "rules_version": .int(rules.version), "central": .string(configuration.central.first ?? "none"),
+                "relay_id": .string(relayID), "epoch": .string(storage.store.current.epoch), "port": .int(port),
+                "console_port": .int(consolePort), "carried_over": .int(storage.recovered.carriedOver),
+                "rules_version": .int(rulesVersion), "central": .string(configuration.central.first ?? "none"),
             ])
-        notifier.ready(status: figures.now().summary)
+        operations.notifier.ready(status: status)
     }
 
     private static func forwarder(
@@ -196,39 +183,14 @@ package final class EdgeRelayService: Sendable {
         ]
     }
 
-    /// What a reload puts in force, each checked before any is.
-    private static func reloadSteps(
-        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity
-    ) -> [ReloadStep] {
-        [
-            ReloadStep { next in
-                let rules = try next.loadRules()
-                return { alerting.replaceRules(rules) }
-            },
-            ReloadStep { next in
-                {
-                    board.update(next.limits)
-                    endpoints.update(next.limits)
-                }
-            },
-            ReloadStep { next in
-                try next.checkCertificates()
-                return { identity.keeper?.look() }
-            },
-        ]
-    }
-
-    /// Reads the configuration again and puts rules and limits in force; keeps the old ones where one thing is wrong.
-    package func reload() {
-        notifier.reloading()
-        reloading.run()
-        notifier.ready(status: reloading.figures.lastError.map { "reload refused: \($0)" } ?? "reloaded")
-    }
+    /// Reads the configuration again and puts rules, limits and certificates in force; keeps the old ones where one
+    /// thing is wrong.
+    package func reload() { operations.runReload() }
 
     /// Stops taking reports, answers what was taken, leaves the buffer closed. Nothing acknowledged is lost.
     package func stop() {
-        notifier.stopping()
-        supervision.stop()
+        operations.notifier.stopping()
+        operations.supervision.stop()
         for server in servers { server.stopAccepting() }
         mqtt?.stopAccepting()
         writer.close()

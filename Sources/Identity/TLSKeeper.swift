@@ -93,10 +93,13 @@ package final class TLSKeeper: Sendable {
 
     // MARK: Looking again
 
-    /// Runs `look` (and `more`) every `recheckSeconds` until `stop`.
-    package func run(_ more: () -> Void = {}) {
+    /// Looks every `recheckSeconds` until `stop`.
+    /// - Parameter askElsewhere: what the network gives; it may take its time, so files are looked at before as well.
+    package func run(_ askElsewhere: (() -> Void)? = nil) {
         while stopping.wait(timeoutSeconds: configuration.recheckSeconds, until: { $0 ? true : nil }) == nil {
-            more()
+            look()
+            guard let askElsewhere else { continue }
+            askElsewhere()
             look()
         }
     }

@@ -2,6 +2,7 @@
 
 import Configuration
 import EdgeRelay
+import Identity
 import Testing
 
 @Suite("a relay's configuration")
@@ -40,7 +41,9 @@ struct RelayConfigurationTests {
             ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
             ("buffer: {segment_bytes: 1000000000, max_bytes: 2000000000}", "buffer.segment_bytes"),
             (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
-            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls"),
+            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls.key"),
+            ("tls: {cert: \"a\", key: \"a\"}", "tls.client_ca"), ("tls: {crt: \"a\"}", "tls.crt"),
+            (#"central: ["https://x"]"#, "central[0]"), ("tls: {recheck_s: 61}", "tls.recheck_s"),
             (#"console_listen: "0.0.0.0:1""#, "console_listen"),
         ])
     func refused(_ members: String, _ key: String) {
@@ -58,6 +61,19 @@ struct RelayConfigurationTests {
                 ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/")
         }
         #expect(error?.key == "listen" && error?.problem.contains("TLS") == true)
+    }
+
+    @Test("with certificates any address will do, and https to central")
+    func withTLS() throws {
+        let text = #"""
+            {relay_id: "r", listen: "0.0.0.0:8443", console_listen: "[::]:8444", data_dir: "d",
+             central: ["https://central:8443"], tls: {cert: "id.pem", key: "/k.pem", client_ca: "ca.pem"}}
+            """#
+        let configuration = try RelayConfiguration.parse(
+            ConfigurationNode.parse(json5: Array(text.utf8)), environment: [:], relativeTo: "/etc/columba")
+        #expect(configuration.tls?.certificatePath == "/etc/columba/id.pem" && configuration.tls?.keyPath == "/k.pem")
+        #expect(configuration.tls?.issuingPath == "/etc/columba/issuing.pem")
+        #expect(configuration.tls?.centralAuthoritiesPath == "/etc/columba/ca.pem")
     }
 
     @Test("loopback addresses are fine", arguments: ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80"])

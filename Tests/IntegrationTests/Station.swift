@@ -16,12 +16,15 @@ final class Server {
     var environment: [String: String] = [:]
     private var process: ChildProcess?
     private var isTraced = false
+    /// Where its health is asked; a server that speaks TLS only wants to see a certificate.
+    var health: HTTPClientRequest
 
     init(_ name: String, configuration: String, port: UInt16, folder: String) {
         self.name = name
         self.port = port
         arguments = ["run", "--config", configuration]
         logPath = "\(folder)/\(name)-\(port).log"
+        health = HTTPClientRequest(url: "http://127.0.0.1:\(port)", timeoutSeconds: 2)
     }
 
     var address: String { "http://127.0.0.1:\(port)" }
@@ -45,7 +48,9 @@ final class Server {
     var isReady: Bool { answers("/readyz") }
 
     private func answers(_ path: String) -> Bool {
-        (try? HTTPClient().perform(HTTPClientRequest(url: address + path, timeoutSeconds: 2)))?.status == 200
+        var request = health
+        request.url += path
+        return (try? HTTPClient().perform(request))?.status == 200
     }
 
     /// Starts the program without waiting for anything, for one that is expected to end by itself or to be killed.

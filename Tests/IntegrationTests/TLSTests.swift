@@ -28,6 +28,8 @@ struct TLSTests {
         let mixed = try station.post(lines, as: "drone-d-1", type: "application/x-ndjson")
         #expect(mixed.status == 207 && Requests.statuses(mixed) == ["stored", "rejected", "stored"])
 
+        #expect(try station.ask("GET", station.relayPort, "/v1/status", as: "drone-d-1").status == 200)
+
         // Of another role: told so.
         for directory in ["relay-id", "relay-south", "operator-ada", "analyst-bo"] {
             let answer = try station.post(Requests.report(seq: 9), as: directory)
@@ -193,6 +195,43 @@ struct TLSTests {
         #expect(eventually(within: 20) { (expires() ?? 0) > Double(now + 86_400) })
         #expect(try station.post(Requests.report(seq: 1), as: "d-1").status == 202)
         #expect(eventually(within: 20) { (try? station.archivedReports()) == 1 })
+    }
+
+    @Test("a new authority takes over while drones report: first both are trusted, then one, and every report arrives")
+    func rotation() throws {
+        let station = try SecureStation()
+        defer { station.end() }
+        try station.start()
+        try #require(try station.enroll("columba://drone/d-1", "d-1").status.isSuccess)
+        let old = HTTPClient()
+        var seq = 0
+        func send(as drone: String, _ client: HTTPClient = HTTPClient()) -> Int? {
+            seq += 1
+            let report = Requests.report(drone: drone, seq: seq)
+            return (try? station.post(report, as: drone, client: client))?.status
+        }
+        #expect(send(as: "d-1", old) == 202)
+        try station.authority(["rotate", "--name", "Second authority"])
+        #expect(eventually(within: 20) { station.relay.log.contains("authorities_changed authorities=2") })
+        // The client trusts by the file as it is now; the relay's certificate is still the former authority's.
+        try #require(try station.enroll("columba://drone/d-2", "d-2").status.isSuccess)
+        #expect(eventually(within: 20) { send(as: "d-2") == 202 })
+        #expect(send(as: "d-1") == 202 && send(as: "d-1", old) == 202)
+        let early = try Programs.run(
+            "columba-central", ["ca", "rotate", "--dir", "\(station.folder)/ca", "--finish"], folder: station.folder)
+        #expect(early.status == .exited(1) && early.errors.contains("columba://relay/north-3"))
+
+        // Everyone gets certificates of the new one, without a restart.
+        try station.authority(["server", "--names", "127.0.0.1,localhost"])
+        for (directory, port) in [("d-1", station.centralPort), ("relay-id", station.centralPort)] {
+            let renewal = try station.renew(directory, at: port)
+            #expect(renewal.status.isSuccess, "\(directory): \(renewal.errors)")
+        }
+        try station.authority(["rotate", "--finish"])
+        #expect(eventually(within: 20) { station.relay.log.contains("authorities_changed authorities=1") })
+        #expect(eventually(within: 20) { send(as: "d-1") == 202 && send(as: "d-2") == 202 })
+        #expect(
+            eventually(within: 20) { (try? station.archivedReports()) == seq }, "\(station.relay.log.suffix(3_000))")
     }
 
     @Test("a fleet flies over TLS while relay and central are killed, and every acknowledged report is archived once")

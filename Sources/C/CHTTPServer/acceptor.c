@@ -7,7 +7,6 @@
 #define _GNU_SOURCE  // accept4
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -98,23 +97,18 @@ void chs_connection_changed(
     void *context, struct MHD_Connection *connection, void **socket_context,
     enum MHD_ConnectionNotificationCode change) {
     chs_server *server = context;
+    chs_connection *watched = *socket_context;
     if (change == MHD_CONNECTION_NOTIFY_STARTED) {
-        chs_socket *socket = calloc(1, sizeof *socket);
-        // Without memory for it the connection is not watched, and a TLS handshake on it fails.
-        if (socket == NULL) return;
-        *socket_context = socket;
-        chs_watch_begin(server, connection, &socket->watched);
-        if (server->configuration.tls != NULL) socket->peer = chs_peer_begin(server, connection);
-        return;
+        *socket_context = watched = chs_watch_begin(server, connection);
+        if (watched != NULL && server->configuration.tls != NULL) watched->peer = chs_peer_begin(server, connection);
+    } else if (change == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (watched != NULL && watched->peer != NULL) chs_peer_end(watched->peer);
+        pthread_mutex_lock(&server->places);
+        chs_watch_end(server, connection, watched);
+        pthread_mutex_unlock(&server->places);
+        *socket_context = NULL;
+        connection_gone(server);
     }
-    chs_socket *socket = *socket_context;
-    if (socket != NULL && socket->peer != NULL) chs_peer_end(socket->peer);
-    pthread_mutex_lock(&server->places);
-    chs_watch_end(server, connection, socket != NULL ? socket->watched : NULL);
-    pthread_mutex_unlock(&server->places);
-    free(socket);
-    *socket_context = NULL;
-    connection_gone(server);
 }
 
 /// False when the server is closing.

@@ -60,9 +60,8 @@ chs_exchange *chs_exchange_begin(
     exchange->path = path;
     exchange->content_length = -1;
     exchange->next_free = NULL;
-    const chs_socket *socket = chs_socket_of(connection);
-    exchange->watched = socket == NULL ? NULL : socket->watched;
-    exchange->peer = socket == NULL ? NULL : socket->peer;
+    exchange->watched = chs_watched(connection);
+    exchange->peer = exchange->watched == NULL ? NULL : exchange->watched->peer;
     atomic_store_explicit(&exchange->state, CHS_RECEIVING, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->active, 1, memory_order_relaxed);
     return exchange;

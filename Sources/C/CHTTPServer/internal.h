@@ -19,8 +19,9 @@ enum chs_cut {
     CHS_CUT_REASONS
 };
 
-/// One open connection, from libmicrohttpd's STARTED to its CLOSED.
+/// One open connection, from libmicrohttpd's STARTED to its CLOSED; its context of the connection.
 typedef struct chs_connection {
+    chs_peer *peer;  // NULL: plain HTTP
     int fd;
     unsigned slot;  // in server->watched
     // Written by the connection's server thread.
@@ -35,15 +36,6 @@ typedef struct chs_connection {
     uint64_t since_ms, header_since_ms, mark;
 } chs_connection;
 
-/// What libmicrohttpd keeps for us with each connection.
-typedef struct chs_socket {
-    chs_connection *watched;  // NULL if it is not watched
-    chs_peer *peer;           // NULL: plain HTTP
-} chs_socket;
-
-/// NULL when there was no memory for one.
-chs_socket *chs_socket_of(struct MHD_Connection *connection);
-
 typedef struct chs_address chs_address;
 enum { CHS_ADDRESS_BUCKETS = 1024 };
 
@@ -57,9 +49,6 @@ struct chs_server {
     pthread_mutex_t places;  // guards `connections`
     pthread_cond_t place_free;
     unsigned connections;
-    pthread_mutex_t peers_lock;  // guards `tls` and the list
-    chs_tls *tls;                // NULL: plain HTTP, for good
-    chs_peer *peers;             // one for each open TLS connection
     // Also guarded by `places`; see watch.c and addresses.c.
     chs_limits limits;
     chs_connection **watched;
@@ -72,6 +61,9 @@ struct chs_server {
     pthread_cond_t watch_wake;
     bool is_watched;
     atomic_bool watch_stopped;
+    pthread_mutex_t peers_lock;  // guards `tls` and the list
+    chs_tls *tls;                // NULL: plain HTTP, for good
+    chs_peer *peers;             // one for each open TLS connection
     // Requests begun and not completed, and requests given to Swift and not answered: on cache lines of their own,
     // because every thread writes to them.
     _Alignas(64) atomic_int_fast64_t active;
@@ -86,8 +78,8 @@ enum chs_state { CHS_RECEIVING, CHS_PROCESSING, CHS_SUSPENDED, CHS_ANSWERED };
 struct chs_exchange {
     chs_server *server;
     struct MHD_Connection *connection;
-    chs_peer *peer;  // NULL: plain HTTP
     chs_connection *watched;  // NULL if it is not watched
+    chs_peer *peer;  // NULL: plain HTTP
     const char *method;
     const char *path;
     struct MHD_Response *response;
@@ -147,9 +139,11 @@ void chs_addresses_free(chs_server *server);
 bool chs_watch_start(chs_server *server);
 void chs_watch_stop(chs_server *server);
 void chs_watch_free(chs_server *server);
-void chs_watch_begin(chs_server *server, struct MHD_Connection *connection, chs_connection **place);
+/// NULL when out of memory.
+chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *connection);
 void chs_watch_end(chs_server *server, struct MHD_Connection *connection, chs_connection *watched);
 /// NULL if it is not watched.
+chs_connection *chs_watched(struct MHD_Connection *connection);
 /// The answer is sent, or given up.
 void chs_watch_answered(chs_exchange *exchange, bool is_complete);
 

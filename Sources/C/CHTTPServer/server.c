@@ -173,7 +173,8 @@ static void destroy(chs_server *server) {
     free(server);
 }
 
-// Options of libmicrohttpd, which is told them as arguments. The acceptor's connection limit is the one that counts.
+// Options of libmicrohttpd, which is told them as arguments. The acceptor's limit of connections
+// is the one that counts.
 #define CHS_COMMON_OPTIONS \
     MHD_OPTION_LISTEN_SOCKET, placeholder, MHD_OPTION_THREAD_POOL_SIZE, configuration->threads, \
         MHD_OPTION_CONNECTION_LIMIT, CHS_CONNECTION_CEILING, \
@@ -205,8 +206,8 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     pthread_cond_init(&server->place_free, NULL);
     pthread_mutex_init(&server->peers_lock, NULL);
     server->configuration = *configuration;
-    if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
     server->limits = configuration->limits;
+    if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
     if (!chs_listen(server, operation, error_number)) {
         destroy(server);
         return NULL;

@@ -51,7 +51,7 @@ static const struct sockaddr *client_address(struct MHD_Connection *connection) 
     return information != NULL ? information->client_addr : NULL;
 }
 
-chs_socket *chs_socket_of(struct MHD_Connection *connection) {
+chs_connection *chs_watched(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *information =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return information != NULL ? information->socket_context : NULL;
@@ -67,21 +67,23 @@ static bool make_slot(chs_server *server) {
     return true;
 }
 
-void chs_watch_begin(chs_server *server, struct MHD_Connection *connection, chs_connection **place) {
+chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *information =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     chs_connection *watched = information != NULL ? calloc(1, sizeof *watched) : NULL;
-    if (watched == NULL) return;  // Then only libmicrohttpd's idle timeout looks after it.
+    if (watched == NULL) return NULL;  // Then only libmicrohttpd's idle timeout looks after it.
     watched->fd = information->connect_fd;
     watched->since_ms = now_ms();
     pthread_mutex_lock(&server->places);
-    if (make_slot(server)) {
+    bool has_slot = make_slot(server);
+    if (has_slot) {
         watched->slot = server->watched_count;
         server->watched[server->watched_count++] = watched;
-        *place = watched;
     }
     pthread_mutex_unlock(&server->places);
-    if (*place == NULL) free(watched);
+    if (has_slot) return watched;
+    free(watched);
+    return NULL;
 }
 
 /// With `places` locked.

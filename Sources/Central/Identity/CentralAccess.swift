@@ -8,7 +8,7 @@ enum CentralAccess {
     static func objection(_ path: String, _ peer: PeerIdentity) -> Problem? {
         switch path {
         case "/livez", "/readyz", "/openapi.json", "/v1/renew": return nil
-        case "/v1/deny-list": return requires([.relay], peer)
+        case "/v1/deny-list", "/v1/authorities": return requires([.relay], peer)
         default: break
         }
         guard path.hasPrefix("/v1/relays/") else { return requires([.analyst], peer) }

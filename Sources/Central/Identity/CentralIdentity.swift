@@ -98,7 +98,7 @@ final class CentralIdentity: Sendable {
         let server = try HTTPServer(
             configuration,
             handler: IdentityGate(
-                routes, isVerified: true, services: [denyList] + (enrolment.map { [$0.renew] } ?? []),
+                routes, isVerified: true, services: [denyList] + (enrolment.map { [$0.renew, $0.authorities] } ?? []),
                 refusals: keeper.refusals, objection: CentralAccess.objection))
         keeper.keep(server)
         return server
@@ -118,6 +118,7 @@ final class CentralIdentity: Sendable {
         return server
     }
 
+    func look() { keeper?.look() }
     func metrics() -> [UInt8] { keeper?.metrics(prefix: "columba_central") ?? [] }
 
     func stop() {

@@ -26,8 +26,9 @@ package struct CertificateAuthority: Sendable {
     }
 
     package var authoritiesPath: String { "\(directory)/ca.pem" }
-    private var keyPath: String { "\(directory)/ca-key.pem" }
+    var keyPath: String { "\(directory)/ca-key.pem" }
     package var denyListPath: String { "\(directory)/deny-list.txt" }
+    var nowSeconds: Int64 { now }
     private var now: Int64 { time.wallMicroseconds() / 1_000_000 }
 
     /// A new authority. Never replaces one.

@@ -17,6 +17,10 @@ package enum CertificateAuthorityCommand {
                    make central's own certificate with its key (default DIR/central.pem)
                columba-central ca revoke --dir DIR IDENTITY|SERIAL
                    let it in no more; a running central and its relays know within a minute
+               columba-central ca rotate --dir DIR [--name NAME]
+                   a new authority signs from now on, the former stays trusted; relays learn of it by themselves
+               columba-central ca rotate --dir DIR --finish [--force]
+                   trust the former no more, once nothing depends on it (--force: even so)
                columba-central ca list   --dir DIR [--json]
                    what was issued, and what of it is still good
 
@@ -57,7 +61,7 @@ package enum CertificateAuthorityCommand {
                     continue
                 }
                 let name = String(argument.dropFirst(2).prefix { $0 != "=" })
-                if name == "json" {
+                if ["json", "finish", "force"].contains(name) {
                     values[name] = "true"
                 } else if let equals = argument.firstIndex(of: "=") {
                     values[name] = String(argument[argument.index(after: equals)...])
@@ -109,6 +113,9 @@ package enum CertificateAuthorityCommand {
             try options.allow(["dir"], operands: 1)
             let isNew = try authority.revoke(options.operands[0])
             StandardStreams.error(isNew ? "revoked \(options.operands[0])\n" : "was revoked already\n")
+        case "rotate":
+            try options.allow(["dir", "name", "finish", "force"])
+            try rotate(authority, options)
         case "list":
             try options.allow(["dir", "json"])
             try list(authority, asJSON: options.values["json"] != nil, time)
@@ -129,6 +136,20 @@ package enum CertificateAuthorityCommand {
         let token = try authority.makeToken(for: identity, names: options.names, validSeconds: minutes * 60)
         StandardStreams.output(token + "\n")
         StandardStreams.error("for \(identity.uri), once, within \(minutes) minutes\n")
+    }
+
+    private static func rotate(_ authority: CertificateAuthority, _ options: Options) throws {
+        guard options.values["finish"] != nil else {
+            try authority.rotate(commonName: options.values["name"] ?? "Columba authority")
+            return StandardStreams.error("a new authority signs; ca server makes central's next certificate\n")
+        }
+        let dependent = try authority.dependentOnFormer()
+        guard dependent.isEmpty || options.values["force"] != nil else {
+            let names = Set(dependent.compactMap { $0.identity?.uri }).sorted().joined(separator: ", ")
+            throw CertificateError("still depend on the former authority: \(names)")
+        }
+        try authority.retireFormer()
+        StandardStreams.error("only the present authority is trusted\n")
     }
 
     private static func list(_ authority: CertificateAuthority, asJSON: Bool, _ time: any TimeSource) throws {

@@ -48,6 +48,22 @@ package final class EnrolmentService: Sendable {
         }
     }
 
+    /// Whom to trust: relays fetch it, so that a new authority is known before it is needed (F109).
+    package var authorities: IdentityService {
+        IdentityService("GET", "/v1/authorities", bodyLimitBytes: 0) { [self] exchange, _ in
+            _ = WorkerThread(name: "authorities") { [authority] in
+                guard let text = try? authority.authorities() else {
+                    return exchange.respond(
+                        HTTPResponse(
+                            problem: Problem(
+                                status: 503, code: "unreadable", detail: "The authorities cannot be read now.")))
+                }
+                exchange.respond(
+                    HTTPResponse(status: 200, contentType: "application/x-pem-file", body: Array(text.utf8)))
+            }
+        }
+    }
+
     private func answer(
         _ exchange: HTTPExchange, _ work: @escaping @Sendable (EnrolmentRequest) throws -> EnrolmentAnswer
     ) {

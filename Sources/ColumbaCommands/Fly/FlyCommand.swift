@@ -33,7 +33,11 @@ enum FlyCommand {
         plan.reportsPerSecond = try arguments.number("rate", in: 0.001...1_000_000)
         plan.resendShare = try arguments.number("resend-share", in: 0...1) ?? 0
         plan.connections = try arguments.integer("connections", in: 1...1_024) ?? plan.connections
-        plan.relays = addresses.map { RelayDirectory.endpoint(url: $0, transport: HTTPTransport(tls: tls)) }
+        let scout = DroneSimulator(plan.fleet).drones.first?.droneID
+        plan.relays = addresses.map {
+            RelayDirectory.endpoint(
+                url: $0, transport: HTTPTransport(tls: tls, droneDirectory: certificates), droneID: scout)
+        }
         let recorder = FlightRecorder(ledger: try arguments.string("ledger").map(Ledger.init), console: console)
         let isInterrupted = Monitor(false)
         let interrupt = Interruption { isInterrupted.update { $0 = true } }

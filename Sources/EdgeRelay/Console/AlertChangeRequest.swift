@@ -17,11 +17,14 @@ struct AlertChangeRequest {
         var by: String?
         var note: String?
         var outcome: String?
+    }
+
+    private struct ShelfBody: Decodable {
         var forSeconds: Double?
         var until: String?
 
         enum CodingKeys: String, CodingKey {
-            case by, note, outcome, until
+            case until
             case forSeconds = "for_s"
         }
     }
@@ -43,7 +46,15 @@ struct AlertChangeRequest {
         }
     }
 
-    private static func shelfTime(_ body: Body, _ state: AlertState) throws(Problem) -> ShelfTime? {
+    private static func shelfTime(_ json: [UInt8], _ state: AlertState) throws(Problem) -> ShelfTime? {
+        let decoded = try? JSONDecoder().decode(ShelfBody.self, from: Data(json))
+        guard let body = decoded else {
+            // Members that an acknowledgement does not know may be anything.
+            guard state == .shelved else { return nil }
+            throw Problem(
+                status: 422, code: "invalid_field", detail: "for_s is a number of seconds, until an RFC 3339 time.",
+                field: "for_s")
+        }
         guard body.forSeconds != nil || body.until != nil else { return nil }
         func problem(_ field: String, _ detail: String) -> Problem {
             Problem(status: 422, code: "invalid_field", detail: detail, field: field)
@@ -91,7 +102,7 @@ struct AlertChangeRequest {
                 status: 422, code: "missing_field",
                 detail: "An alert is closed with an outcome: confirmed, false_alarm or unknown.", field: "outcome")
         }
-        shelfTime = try Self.shelfTime(body, state)
+        shelfTime = try Self.shelfTime(json, state)
         self.by = by
         self.note = note
         self.outcome = outcome

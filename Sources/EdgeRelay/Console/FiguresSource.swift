@@ -22,19 +22,17 @@ final class FiguresSource: Sendable {
     private let board: DroneBoard
     private let alerting: Alerting
     private let gauge: BufferGauge
-    private let endpoints: Endpoints
-    private let reload: Reload
-    private let stuckDisks: @Sendable () -> Int
     private let recovered: Recovery
     private let keeper: BufferKeeper
     private let durability: FileSystem.Durability
+    private let operations: RelayOperations
     private let rate: Mutex<Rate>
 
     init(
         configuration: RelayConfiguration, startedAt: Timestamp, time: any TimeSource, store: BufferStore,
         writer: BufferWriter, forwarder: Forwarder?, ingest: ReportIngest, board: DroneBoard, alerting: Alerting,
         gauge: BufferGauge, recovered: Recovery, keeper: BufferKeeper, durability: FileSystem.Durability,
-        endpoints: Endpoints, reload: Reload, stuckDisks: @escaping @Sendable () -> Int
+        operations: RelayOperations
     ) {
         self.configuration = configuration
         self.startedAt = startedAt
@@ -46,12 +44,10 @@ final class FiguresSource: Sendable {
         self.board = board
         self.alerting = alerting
         self.gauge = gauge
-        self.endpoints = endpoints
-        self.reload = reload
-        self.stuckDisks = stuckDisks
         self.recovered = recovered
         self.keeper = keeper
         self.durability = durability
+        self.operations = operations
         rate = Mutex(Rate(at: time.monotonicNanoseconds(), bytes: 0))
     }
 
@@ -74,10 +70,10 @@ final class FiguresSource: Sendable {
         figures.segments = store.segmentCount
         figures.oldestWaiting = figures.waiting > 0 ? oldestWaiting() : nil
         figures.hoursLeft = hoursLeft(counters)
-        figures.connections = endpoints.counts
+        figures.connections = operations.endpoints.counts
         figures.maxConnections = configuration.limits.maxConnections
-        figures.reload = reload.figures
-        figures.stuckDisks = stuckDisks()
+        figures.reload = operations.reload.figures
+        figures.stuckDisks = operations.supervision.stuckDisks
         figures.stalledSeconds = writer.progress.stalledSeconds
         figures.process = ProcessFigures(residentBytes: Environment.residentBytes, cpuSeconds: Environment.cpuSeconds)
         let alerts = alerting.book.counts

@@ -50,13 +50,15 @@ extension RelayOpenAPI {
     private static let counterNames =
         "received stored duplicates conflicts rejected throttled carried_over records archived waiting alerts_raised "
         + "alerts_open followers drones transactions failed_transactions"
+    private static let statusNames =
+        "relay_id epoch version started_at now summary buffer uplink counters rules_version configuration connections"
     private static let connectionNames =
         "open max closed_slow_header closed_slow_body closed_slow_reader closed_idle refused_of_address"
 
     static let statusSchemas = ##"""
         "Status": {
           "type": "object",
-          "required": [\##(required("relay_id epoch version started_at now summary buffer uplink counters rules_version"))],
+          "required": [\##(required(statusNames))],
           "properties": {
             "relay_id": {"type": "string"},
             "epoch": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "New at each start"},

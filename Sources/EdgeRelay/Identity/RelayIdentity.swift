@@ -71,6 +71,9 @@ final class RelayIdentity: Sendable {
             tls, fetchedListPath: "\(configuration.dataDirectory)/deny-list.txt", time: time, log: log)
         try configuration.checkOwner(keeper.certificate)
         self.keeper = keeper
+        if !FileSystem.exists(tls.issuingPath) {
+            log.warning("drones_cannot_renew_here", ["missing": .string(tls.issuingPath)])
+        }
         renewal = DroneRenewal(tls, relayID: configuration.relayID, time: time, log: log)
         let upkeep = RelayCertificateUpkeep(configuration, keeper, time: time, log: log)
         self.upkeep = upkeep
@@ -101,6 +104,7 @@ final class RelayIdentity: Sendable {
         keeper?.refusals.note("identity_mismatch", who: "columba://drone/\(drone)")
     }
 
+    func look() { keeper?.look() }
     func metrics() -> [UInt8] { keeper?.metrics(prefix: "columba_relay") ?? [] }
 
     func stop() {
@@ -133,19 +137,41 @@ final class RelayCertificateUpkeep: Sendable {
     }
 
     func turn() {
-        fetchDenyList()
+        // A client for each turn: the certificate it shows is the one in the file now.
+        let client = HTTPClient()
+        if let list = fetch("/v1/deny-list", client) { keeper.fetched(list) }
+        if keeper.configuration.isOneFile, let authorities = fetch("/v1/authorities", client) { trust(authorities) }
         renewIfDue()
     }
 
-    private func fetchDenyList() {
-        let client = HTTPClient()
+    private func fetch(_ path: String, _ client: HTTPClient) -> String? {
         for central in centrals {
             let request = HTTPClientRequest(
-                url: central + "/v1/deny-list", timeoutSeconds: 10, maxResponseBytes: Self.maxDenyListBytes, tls: tls)
+                url: central + path, timeoutSeconds: 10, maxResponseBytes: Self.maxDenyListBytes, tls: tls)
             guard let response = try? client.perform(request, isCancelled: { self.keeper.isStopping }),
                 response.status == 200
             else { continue }
-            return keeper.fetched(String(decoding: response.body, as: UTF8.self))
+            return String(decoding: response.body, as: UTF8.self)
+        }
+        return nil
+    }
+
+    /// Central's authorities replace ours if one of them signed our own certificate: a list without it would shut out
+    /// this relay from central, and central from this relay.
+    private func trust(_ authorities: String) {
+        let path = keeper.configuration.clientAuthoritiesPath
+        let file = FileSystem.canonicalPath(path) ?? path
+        do {
+            let present = try Certificate.parse(String(decoding: try FileSystem.read(file), as: UTF8.self))
+            let next = try Certificate.parse(authorities)
+            guard next != present else { return }
+            guard next.contains(where: { keeper.certificate.isSigned(by: $0) }) else {
+                throw CertificateError("none of the new authorities signed our own certificate: renew it first")
+            }
+            try FileSystem.writeAtomically(file, Array(next.map(\.pem).joined().utf8))
+            log.info("authorities_changed", ["authorities": .int(next.count)])
+        } catch {
+            log.warning("authorities_not_taken", ["error": .string("\(error)")])
         }
     }
 

@@ -49,8 +49,9 @@ package struct RelayRoutes: HTTPHandler {
 
     private func methods(of path: String) -> [String]? {
         switch path {
-        case "/livez", "/readyz", "/openapi.json": return ["GET", "HEAD"]
-        case "/", "/metrics", "/v1/status", "/v1/drones", "/v1/alerts": return servesConsole ? ["GET", "HEAD"] : nil
+        // The status says where the relay is: drones choose the nearest.
+        case "/livez", "/readyz", "/openapi.json", "/v1/status": return ["GET", "HEAD"]
+        case "/", "/metrics", "/v1/drones", "/v1/alerts": return servesConsole ? ["GET", "HEAD"] : nil
         case "/v1/alerts/stream": return servesConsole ? ["GET"] : nil
         default: return servesConsole && Self.alertChange(path) != nil ? ["POST"] : nil
         }

@@ -1,6 +1,7 @@
 // The relay's HTTP servers, for those who come before them in the order of start: figures, reload, supervision.
 
 package import HTTPServer
+import Configuration
 import Synchronization
 import System
 
@@ -9,9 +10,10 @@ package final class Endpoints: Sendable {
 
     package init() {}
 
-    package func open(_ servers: [HTTPServer], hosts: [String], limits: RelayConfiguration.Limits) {
+    package func open(_ servers: [HTTPServer], _ configuration: RelayConfiguration) {
+        let hosts = [configuration.listen, configuration.consoleListen].compactMap { $0?.host }
         precondition(servers.count == hosts.count, "each server has its host")
-        opened.withLock { $0 = (servers, hosts, limits.maxConnections) }
+        opened.withLock { $0 = (servers, hosts, configuration.limits.maxConnections) }
     }
 
     package var counts: HTTPConnectionCounts {
@@ -26,12 +28,13 @@ package final class Endpoints: Sendable {
         for server in servers { server.update(maxConnections: limits.maxConnections, admission: limits.admission) }
     }
 
-    /// Whether each server answers on its port. One whose places are all taken is not asked: it would have to wait, and
+    /// Whether each plain server answers on its port (a TLS port would count us among those without a certificate). One
+    /// whose places are all taken is not asked: it would have to wait, and
     /// its limits see to it that places become free.
     package func answer(withinSeconds seconds: Double) -> Bool {
         let (servers, hosts, maxConnections) = opened.withLock { $0 }
         return zip(servers, hosts).allSatisfy { server, host in
-            server.connections >= maxConnections
+            !server.isPlain || server.connections >= maxConnections
                 || ListeningSocket.answers(host: host, port: server.port, timeoutSeconds: seconds)
         }
     }

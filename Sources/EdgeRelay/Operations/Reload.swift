@@ -120,6 +120,7 @@ extension RelayConfiguration {
         if consoleListen != old.consoleListen { keys.append("console_listen") }
         if dataDirectory != old.dataDirectory { keys.append("data_dir") }
         if central != old.central { keys.append("central") }
+        if tls != old.tls { keys.append("tls") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
         return keys + limits.needsRestart(from: old.limits)

@@ -59,6 +59,17 @@ package struct Certificate: Sendable, Equatable {
         }
     }
 
+    /// Whether that authority's key signed it.
+    package func isSigned(by authority: Certificate) -> Bool {
+        let signed = try? OpenSSL.withCertificate(pem) { own throws(CertificateError) in
+            try OpenSSL.withCertificate(authority.pem) { authority throws(CertificateError) in
+                X509_verify(own, X509_get0_pubkey(authority)) == 1
+            }
+        }
+        ERR_clear_error()
+        return signed ?? false
+    }
+
     /// The part of its life that is over at a time: 0 when it begins, 1 when it ends.
     package func shareOfLife(atSeconds now: Int64) -> Double {
         Double(now - notBefore) / Double(max(1, notAfter - notBefore))

@@ -80,17 +80,23 @@ package final class HTTPServer: Sendable {
 
     /// The port really bound.
     package let port: UInt16
+    /// No TLS.
+    package let isPlain: Bool
 
     package init(_ configuration: HTTPServerConfiguration, handler: any HTTPHandler) throws(HTTPServerError) {
         precondition(configuration.threads >= 2, "libmicrohttpd's suspend and resume needs at least two threads")
         precondition(configuration.maxConnections >= configuration.threads, "each server thread needs a connection")
         let host = configuration.host == "localhost" ? "127.0.0.1" : configuration.host
         let core = HTTPServerCore(handler: handler, tls: configuration.tls)
+        isPlain = configuration.tls == nil
         var settings = configuration.native
         let credentials = try configuration.tls?.credentials.makeNative()
         // The server keeps a reference of its own.
         defer { chs_tls_release(credentials) }
         settings.tls = credentials
+        settings.admit_peer = admitPeer
+        settings.handshake_refused = handshakeRefused
+        settings.handshake_timeout_seconds = UInt32(configuration.tls?.handshakeTimeoutSeconds ?? 0)
         let context = Unmanaged.passRetained(core)
         settings.context = context.toOpaque()
         var errorNumber: Int32 = 0
@@ -217,9 +223,6 @@ extension HTTPServerConfiguration {
         settings.max_uri_bytes = maxURIBytes
         settings.watch_interval_ms = UInt32(watchMilliseconds)
         settings.is_plain = tls == nil
-        settings.admit_peer = admitPeer
-        settings.handshake_refused = handshakeRefused
-        settings.handshake_timeout_seconds = UInt32(tls?.handshakeTimeoutSeconds ?? 0)
         settings.idle_timeout_seconds = UInt32(idleTimeoutSeconds)
         settings.header_memory_bytes = headerMemoryBytes
         settings.max_drained_bytes = maxDrainedBytes

@@ -1,0 +1,43 @@
+// Exchanging the authority itself (F109). First both are trusted and the new one signs; relays fetch the new list of
+// authorities within seconds, and everyone gets certificates of the new one as they renew. Then the former goes.
+
+package import Certificates
+import Identity
+import System
+
+extension CertificateAuthority {
+    /// A new authority signs from now on; the former stays trusted.
+    package func rotate(commonName: String) throws {
+        let now = nowSeconds
+        let former = try authorities()
+        let root = try CertificateIssuer.makeRoot(
+            commonName: commonName, notBefore: now - CertificateLife.headStartSeconds,
+            notAfter: now + CertificateLife.rootDays * CertificateLife.day)
+        // In this order: an authority that is trusted and never signs is harmless, the opposite is not.
+        try FileSystem.writeAtomically(authoritiesPath, Array((root.certificate.pem + former).utf8))
+        try FileSystem.writeAtomically(keyPath, Array((root.key.pem + root.certificate.pem).utf8), mode: 0o600)
+    }
+
+    /// Certificates that only a former authority vouches for: the newest of their identity, valid, not revoked.
+    package func dependentOnFormer() throws -> [Certificate] {
+        let began = try issuer().certificate.notBefore
+        let denied = try denyList()
+        var newest: [String: Certificate] = [:]
+        for certificate in try issued() {
+            guard let identity = certificate.identity else { continue }
+            let kind = "\(identity.uri) \(certificate.isAuthority)"
+            if (newest[kind]?.notBefore ?? .min) <= certificate.notBefore { newest[kind] = certificate }
+        }
+        return newest.values.filter { certificate in
+            certificate.notBefore < began && certificate.notAfter > nowSeconds
+                && !denied.serials.contains(certificate.serial)
+                && !denied.identities.contains(certificate.identity?.uri ?? "")
+        }
+        .sorted { $0.serial < $1.serial }
+    }
+
+    /// Only the present authority is trusted from now on.
+    package func retireFormer() throws {
+        try FileSystem.writeAtomically(authoritiesPath, Array(try issuer().certificate.pem.utf8))
+    }
+}

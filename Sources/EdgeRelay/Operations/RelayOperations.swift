@@ -1,0 +1,75 @@
+// What keeps a relay alive and can be changed while it runs, made in one place: reload, supervision, the service
+// manager's messages. EdgeRelayService wires it to the stages.
+
+import System
+import Identity
+import Log
+
+struct RelayOperations: Sendable {
+    let endpoints = Endpoints()
+    let notifier: ServiceNotifier
+    let reload: Reload
+    let supervision: Supervision
+    private let pulse: Pulse
+    private let time: any TimeSource
+
+    init(
+        _ configuration: RelayConfiguration, time: any TimeSource, log: Log, notifier: ServiceNotifier,
+        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity,
+        load: @escaping @Sendable () throws -> RelayConfiguration
+    ) {
+        self.notifier = notifier
+        self.time = time
+        let (pulse, endpoints) = (Pulse(time: time), endpoints)
+        self.pulse = pulse
+        reload = Reload(
+            configuration, time: time, log: log.component("reload"),
+            steps: Self.steps(alerting, board, endpoints, identity),
+            load: load)
+        supervision = Supervision(
+            notifier: notifier,
+            probes: .init(
+                writer: writer.progress, maintenance: pulse, refuseQueued: { writer.refuseQueued() },
+                portsAnswer: { endpoints.answer(withinSeconds: $0) }),
+            time: time, log: log.component("supervision"))
+    }
+
+    /// What a reload puts in force, each checked before any is.
+    private static func steps(
+        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity
+    ) -> [ReloadStep] {
+        [
+            ReloadStep { next in
+                let rules = try next.loadRules()
+                return { alerting.replaceRules(rules) }
+            },
+            // The files' contents; other paths take a restart.
+            ReloadStep { next in
+                try next.checkCertificates()
+                return { identity.keeper?.look() }
+            },
+            ReloadStep { next in
+                {
+                    board.update(next.limits)
+                    endpoints.update(next.limits)
+                }
+            },
+        ]
+    }
+
+    /// Maintenance calls it each time round.
+    func eachRound(_ summary: @escaping @Sendable () -> String) -> @Sendable () -> Void {
+        ServiceStatus(notifier, pulse, time: time, summary: summary).report
+    }
+
+    func supervisionThread() -> WorkerThread {
+        WorkerThread(name: "supervision") { [supervision] in supervision.run() }
+    }
+
+    /// Reads the configuration again and puts rules and limits in force; keeps the old ones where one thing is wrong.
+    func runReload() {
+        notifier.reloading()
+        reload.run()
+        notifier.ready(status: reload.figures.lastError.map { "reload refused: \($0)" } ?? "reloaded")
+    }
+}
