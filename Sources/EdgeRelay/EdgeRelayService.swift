@@ -1,8 +1,8 @@
 // The edge relay from top to bottom: read this first. Stages in the order of the flow; shutdown is the reverse.
 //
 //   drone ──POST──▶ RelayRoutes ─▶ ReportIngest ─▶ Alerting ─▶ AlertBook ─▶ followers          fails open  (I6)
-//                                       │
-//                                       └─▶ BufferWriter ─▶ SegmentedLog (fsync) ─▶ 202          fails closed (I1)
+//   drone ─PUBLISH─▶ MQTTReports ──▶────┤
+//                                       └─▶ BufferWriter ─▶ SegmentedLog (fsync) ─▶ 202, PUBACK  fails closed (I1)
 //                                                               │
 //                                                               └─▶ Forwarder ─▶ central ─▶ archived: unlinked (I2)
 

@@ -139,10 +139,10 @@ struct BufferCommand {
             StandardStreams.error("columba-relay: left out: \(incident)\n")
         }
         if options.json, options.output != nil {
-            StandardStreams.output(
-                #"{"exported":\#(exported),"epochs":\#(epochs.count),"#
-                    + #""left_out":\#(unknown),"damaged":\#(incidents.count)}"#
-                    + "\n")
+            let counts = [
+                ("exported", exported), ("epochs", epochs.count), ("left_out", unknown), ("damaged", incidents.count),
+            ]
+            StandardStreams.output("{" + counts.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}\n")
         } else {
             StandardStreams.error("\(exported) records exported\n")
         }

@@ -55,14 +55,18 @@ final class SmallDisk {
 
     var freeBytes: Int { (try? FileSystem.freeBytes(at: path)) ?? 0 }
 
-    /// Another program takes all the room that is left, down to the last block.
-    func fill() {
+    /// Another program takes all the room that is left, down to the last block; `atMost` so many bytes, where what the
+    /// relay frees meanwhile is not to be taken too.
+    func fill(atMost limit: Int = .max) {
+        var left = limit
         for size in [1 << 20, 1 << 16, 4_096, 512] {
             let bytes = [UInt8](repeating: 1, count: size)
             var number = 0
-            while (try? FileSystem.writeDurably("\(path)/filler\(size).\(UInt32.random(in: 0 ... .max))", bytes)) != nil
+            while left >= size,
+                (try? FileSystem.writeDurably("\(path)/filler\(size).\(UInt32.random(in: 0 ... .max))", bytes)) != nil
             {
                 number += 1
+                left -= size
                 if number > 1_000 { return }
             }
         }

@@ -95,10 +95,12 @@ struct Listener {
     let handler = HoldingHandler()
     let server: MQTTServer
 
-    init(_ change: (inout MQTTServerConfiguration) -> Void = { _ in }) throws {
+    init(
+        sessions: MQTTSessionBook = MQTTSessionBook(), _ change: (inout MQTTServerConfiguration) -> Void = { _ in }
+    ) throws {
         var configuration = MQTTServerConfiguration()
         change(&configuration)
-        server = try MQTTServer(configuration, handler: handler, time: SystemTime())
+        server = try MQTTServer(configuration, handler: handler, time: SystemTime(), sessions: sessions)
     }
 
     /// A client that was let in.

@@ -96,6 +96,14 @@ extension RelayOpenAPI {
               "required": [\##(required(counterNames))],
               "properties": {\##(counts(counterNames))}
             },
+            "mqtt": {
+              "type": "object",
+              "description": "Only where mqtt_listen is set",
+              "properties": {
+                \##(counts("connections admitted ended_by_relay published published_qos0")),
+                \##(counts("acknowledged rejected held_back lost_qos0"))
+              }
+            },
             "configuration": {
               "type": "object",
               "required": ["loaded_at", "last_reload", "reload_error", "needs_restart"],

@@ -17,6 +17,9 @@ extension RelayConfiguration {
         /// Unfinished packets of all connections together.
         package var maxHeldBytes = 64 << 20
 
+        /// Open files that the listener may need: its connections, its own socket, and two a thread to wait with.
+        var openFiles: Int { listen == nil ? 0 : maxConnections + 1 + 2 * threads }
+
         static func read(_ reader: inout ConfigurationReader) throws(ConfigurationError) -> MQTT {
             var mqtt = MQTT()
             if let address = try reader.string("mqtt_listen") {

@@ -79,7 +79,10 @@ package struct ConfigurationCheck: Sendable {
 
     private mutating func checkAddresses(_ configuration: RelayConfiguration) {
         guard !isRunning else { return }
-        let addresses = [("listen", configuration.listen), ("console_listen", configuration.consoleListen)]
+        let addresses = [
+            ("listen", configuration.listen), ("console_listen", configuration.consoleListen),
+            ("mqtt_listen", configuration.mqtt.listen),
+        ]
         for case (let key, let address?) in addresses where address.port != 0 {
             guard let obstacle = ListeningSocket.obstacle(host: address.host, port: address.port) else { continue }
             findings.append(.error(key, "\(obstacle)"))
@@ -99,5 +102,5 @@ package struct ConfigurationCheck: Sendable {
 }
 
 extension RelayConfiguration {
-    package var openFiles: Int { limits.openFiles(ports: consoleListen == nil ? 1 : 2) }
+    package var openFiles: Int { limits.openFiles(ports: consoleListen == nil ? 1 : 2) + mqtt.openFiles }
 }

@@ -123,6 +123,7 @@ extension RelayConfiguration {
         if tls != old.tls { keys.append("tls") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
+        if mqtt != old.mqtt { keys.append(mqtt.listen != old.mqtt.listen ? "mqtt_listen" : "mqtt") }
         return keys + limits.needsRestart(from: old.limits)
     }
 }

@@ -143,6 +143,7 @@ struct Recovery {
                 return wal.committedFrames == wal.frames.count && wal.frames.count <= preparedFrames
                     ? .empty : .damaged("its database file is missing", nil)
             }
+            if let wal, isUnused(wal, databaseBytes: FileSystem.fileSize(path) ?? 0) { return .empty }
             let ends = try readEnds(name, &meta)
             guard let meta else { preconditionFailure("a segment's meta is read before its ends") }
             try check(meta, ends, wal, name)
@@ -156,6 +157,14 @@ struct Recovery {
             if let reason = DamagedSegment.reason(of: error) { return .damaged(reason, meta) }
             return .unreadable("\(error)", isFull: SegmentedLogError.classify(error, in: directory).code == .diskFull)
         }
+    }
+
+    /// A prepared segment that was never appended to, known without SQLite: on a full disk it could not even be opened,
+    /// and its removal is what makes room for the next one.
+    private func isUnused(_ wal: WriteAheadLogFile, databaseBytes: Int) -> Bool {
+        let frames = wal.frames.count
+        return (1...preparedFrames).contains(frames) && wal.committedFrames == frames && wal.partialBytes == 0
+            && databaseBytes <= wal.pageBytes
     }
 
     /// The schema's transaction in a fresh WAL: page 1, the two tables, and room for one more.
