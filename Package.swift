@@ -52,6 +52,7 @@ let package = Package(
         system("CXXHash", "libxxhash", "libxxhash-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
         shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
         shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
@@ -67,6 +68,7 @@ let package = Package(
         platform("JSON", ["CJSON", "Models"]),
         platform("HTTPServer", ["CHTTPServer", "Models"]),
         platform("HTTPClient", ["CHTTPClient"]),
+        platform("MQTTClient", ["CMosquitto"]),
         platform("MQTTServer", ["System"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
@@ -83,11 +85,14 @@ let package = Package(
             "Identity",
             ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
         module("SyncProtocol", ["Models"]),
+        // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
+        module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
         module(
             "EdgeRelay",
             [
-                "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient", "MQTTServer",
-                "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
+                "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
+                "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
+                "Certificates", "Identity",
             ]),
         module(
             "Central",
@@ -103,7 +108,10 @@ let package = Package(
         // The columba program's commands are a library, so that tests can reach them.
         module(
             "ColumbaCommands",
-            ["Simulation", "Models", "Crypto", "System", "Certificates", "HTTPClient", "Identity"]),
+            [
+                "Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System", "Certificates",
+                "HTTPClient", "Identity",
+            ]),
         program("columba", ["ColumbaCommands"]),
         program(
             "columba-bench",
@@ -121,8 +129,8 @@ let package = Package(
         tests(
             "EdgeRelayTests",
             [
-                "EdgeRelay", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log", "Configuration", "Crypto",
-                "SegmentedLog", "Identity",
+                "EdgeRelay", "AlertRules", "MQTTClient", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log",
+                "Configuration", "Crypto", "SegmentedLog", "HTTPClient", "HTTPServer", "Metrics", "Identity",
             ]),
         tests(
             "CentralTests",
@@ -134,8 +142,8 @@ let package = Package(
         tests(
             "IntegrationTests",
             [
-                "HTTPClient", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation", "System",
-                "Certificates",
+                "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
+                "System", "Certificates",
             ]),
         tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
         tests("HouseRulesTests", []),

@@ -8,6 +8,7 @@
 
 package import Log
 package import System
+import Identity
 import Configuration
 import Crypto
 import DuckDB

@@ -1,11 +1,13 @@
 // The edge relay from top to bottom: read this first. Stages in the order of the flow; shutdown is the reverse.
 //
 //   drone ──POST──▶ RelayRoutes ─▶ ReportIngest ─▶ Alerting ─▶ AlertBook ─▶ followers          fails open  (I6)
+//                                       │                 └─▶ AlertDelivery ─▶ webhooks, MQTT, CoT
 //   drone ─PUBLISH─▶ MQTTReports ──▶────┤
 //                                       └─▶ BufferWriter ─▶ SegmentedLog (fsync) ─▶ 202, PUBACK  fails closed (I1)
 //                                                               │
 //                                                               └─▶ Forwarder ─▶ central ─▶ archived: unlinked (I2)
 
+import AlertRules
 package import Log
 import Configuration
 package import System
@@ -20,6 +22,7 @@ package final class EdgeRelayService: Sendable {
     private let log: Log
     private let storage: RelayStorage
     private let alerting: Alerting
+    private let delivery: AlertDelivery
     private let forwarder: Forwarder?
     private let writer: BufferWriter
     private let writerThread: WorkerThread
@@ -55,9 +58,14 @@ package final class EdgeRelayService: Sendable {
         identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
-        let book = AlertBook()
+        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
         book.restore(recovered.alerts)
-        alerting = Alerting(relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() })
+        let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
+        self.delivery = delivery
+        alerting = Alerting(
+            relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
+            onRaised: { delivery.offer($0, rule: $1) })
+        try delivery.start(recovered: recovered.alerts, rules: rules)
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
@@ -89,9 +97,9 @@ package final class EdgeRelayService: Sendable {
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         console = Console(
-            relayID: relayID, time: time, board: board, book: book, writer: writer,
-            figures: { figures.now().with(mqtt) },
-            readiness: { gauge.canStore && !progress.isStuck }, moreMetrics: { certificates.metrics() })
+            relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
+            figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
+            moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
 
@@ -192,6 +200,7 @@ package final class EdgeRelayService: Sendable {
         identity.stop()
         maintenance.stop()
         for thread in threads { thread.join() }
+        delivery.stop()
         storage.store.close()
         log.info("relay_stopped", ["relay_id": .string(relayID)])
     }

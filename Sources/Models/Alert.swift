@@ -74,12 +74,16 @@ package struct Alert: Hashable, Sendable {
     package var receivedAt: Timestamp
     package var raisedAt: Timestamp
     package var relayID: String
+    /// The report was replayed after an outage: stored and listed, but it wakes nobody.
+    package var isLate: Bool
+    /// The alert of the same rule, drone and subject that was open already when this one was raised: one situation.
+    package var foldedInto: String?
 
     package init(
         alertID: String, rule: String, ruleVersion: Int, severity: AlertSeverity, state: AlertState = .raised,
         droneID: String, boot: String? = nil, seq: Int64? = nil, location: Place? = nil, citizen: String? = nil,
         value: Double? = nil, limit: Double? = nil, observedAt: Timestamp, receivedAt: Timestamp,
-        raisedAt: Timestamp, relayID: String
+        raisedAt: Timestamp, relayID: String, isLate: Bool = false, foldedInto: String? = nil
     ) {
         self.alertID = alertID
         self.rule = rule
@@ -97,6 +101,8 @@ package struct Alert: Hashable, Sendable {
         self.receivedAt = receivedAt
         self.raisedAt = raisedAt
         self.relayID = relayID
+        self.isLate = isLate
+        self.foldedInto = foldedInto
     }
 
     /// The bytes whose SHA-256 names the alert (its first 16 bytes, in hex): each part with its length before it, so
@@ -140,10 +146,12 @@ package struct AlertStateChange: Hashable, Sendable {
     package var outcome: AlertOutcome?
     package var at: Timestamp
     package var relayID: String
+    /// A shelved alert calls for attention again from then on; nil: only when somebody takes it from the shelf.
+    package var until: Timestamp?
 
     package init(
         alertID: String, state: AlertState, by: String, note: String = "", outcome: AlertOutcome? = nil,
-        at: Timestamp, relayID: String
+        at: Timestamp, relayID: String, until: Timestamp? = nil
     ) {
         self.alertID = alertID
         self.state = state
@@ -152,6 +160,7 @@ package struct AlertStateChange: Hashable, Sendable {
         self.outcome = outcome
         self.at = at
         self.relayID = relayID
+        self.until = until
     }
 }
 

@@ -1,6 +1,6 @@
 // Which reports raise which alerts.
 
-import EdgeRelay
+import AlertRules
 import JSON
 import Models
 import Testing
@@ -102,5 +102,99 @@ struct AlertEvaluatorTests {
         #expect(GeographicPoint(latitude: -17, longitude: -179.9).isInside(fiji))
         #expect(!GeographicPoint(latitude: -17, longitude: 170).isInside(fiji))
         #expect(!GeographicPoint(latitude: -17, longitude: -170).isInside(fiji))
+    }
+
+    @Test("late reports have a memory of their own, on the time of observation")
+    func lateMemory() throws {
+        let rules = try rules(
+            #"{name: "b", severity: "warning", when: {reading: {v: {below: 1}}}, for_reports: 2, cooldown_s: 100}"#)
+        var evaluator = AlertEvaluator(rules: rules)
+        let parser = ReportParser()
+        func raised(_ seq: Int64, at seconds: UInt64, isLate: Bool) throws -> Int {
+            let text = Array(
+                #"{"drone_id":"d","boot":"b","seq":\#(seq),"location":{"lat":0,"lon":0},"readings":{"v":0}}"#.utf8)
+            return try text.withUnsafeBytes { bytes in
+                let report = try parser.parse(bytes)
+                let identity = try #require(report.identity)
+                return evaluator.statefulAlerts(
+                    report, identity: identity, at: seconds * 1_000_000_000, isLate: isLate
+                ).count
+            }
+        }
+        #expect(try raised(100, at: 5_000, isLate: false) == 0)
+        // Replayed: fires on the second, is quiet for 100 s of its own time, and does not touch the live count.
+        #expect(try raised(1, at: 1_000, isLate: true) == 0)
+        #expect(try raised(2, at: 1_060, isLate: true) == 1)
+        #expect(try raised(3, at: 1_120, isLate: true) == 0)
+        #expect(try raised(4, at: 1_180, isLate: true) == 1)
+        #expect(try raised(5, at: 900, isLate: true) == 0)
+        #expect(try raised(101, at: 5_001, isLate: false) == 1)
+    }
+
+    @Test("one report raises a bounded number of alerts, those of the gravest rules first")
+    func bounded() throws {
+        let rules = try rules(
+            """
+            {name: "i", severity: "info", when: {citizen: {peacescore: {below: 20}}}},
+            {name: "w", severity: "warning", when: {citizen: {peacescore: {below: 20}}}},
+            {name: "c", severity: "critical", when: {citizen: {peacescore: {below: 20}}}}
+            """)
+        let citizens = (0..<1_000).map { #"{"name":"n\#($0)","peacescore":1}"# }.joined(separator: ",")
+        let text = Array(#"{"drone_id":"d","location":{"lat":0,"lon":0},"citizens":[\#(citizens)]}"#.utf8)
+        try text.withUnsafeBytes { bytes in
+            let parser = ReportParser()
+            try withExtendedLifetime(parser) {
+                let alerts = AlertEvaluator.statelessAlerts(try parser.parse(bytes), rules)
+                #expect(alerts.count == AlertEvaluator.maxAlertsPerReport)
+                #expect(Set(alerts.map(\.rule.name)) == ["c", "w"])
+            }
+        }
+    }
+
+    @Test("a word is found as it stands or escaped, and nothing like it is")
+    func wordSets() throws {
+        let set = WordSet(["fire", "smoke", "Übung", "", String(repeating: "x", count: 70)])
+        func contains(_ word: String) -> Bool { Array(word.utf8).withUnsafeBytes { set.contains($0) } }
+        #expect(["fire", "smoke", "Übung", "", String(repeating: "x", count: 70)].allSatisfy(contains))
+        #expect(
+            !["Fire", "fir", "fires", "smokf", "übung", "x", String(repeating: "x", count: 71)].contains(
+                where: contains))
+        let rules = try rules(#"{name: "w", severity: "info", when: {words: {any_of: ["fire", "Übung"]}}}"#)
+        #expect(try raised(rules, [(1, #","words":["\u0066ire"]"#)]) == [["words"]])
+        #expect(try raised(rules, [(1, #","words":["\u00dcbung"]"#)]) == [["words"]])
+        #expect(try raised(rules, [(1, #","words":["firE","\u0046ire"]"#)]) == [[]])
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = SplitMix(seed: seed)
+        func word() -> String { String((0..<Int(random.next() % 4)).map { _ in Character("\(random.next() % 3)") }) }
+        for _ in 0..<300 {
+            let words = Set((0..<Int(random.next() % 20 + 1)).map { _ in word() })
+            let set = WordSet(words)
+            for _ in 0..<50 {
+                let one = word()
+                #expect(Array(one.utf8).withUnsafeBytes { set.contains($0) } == words.contains(one), "seed \(seed)")
+            }
+        }
+    }
+
+    @Test("a report is late after 5 minutes; beyond a day only if the drone's clock is known to be good")
+    func lateness() {
+        let now = Timestamp(microseconds: 1_795_150_800_000_000)
+        func isLate(_ age: Double, good: Bool = false) -> Bool {
+            Lateness.isLate(observedAt: now.adding(seconds: -age), receivedAt: now, clockIsGood: { good })
+        }
+        #expect(!isLate(-3_600) && !isLate(0) && !isLate(300) && isLate(301) && isLate(86_400))
+        #expect(!isLate(86_401) && isLate(86_401, good: true) && !isLate(-86_401, good: true))
+    }
+
+    @Test("a relay that was away does not take its own deafness for the drones' silence")
+    func deafness() {
+        var clock = SilenceClock()
+        let second: UInt64 = 1_000_000_000
+        for time in 100...300 { clock.looked(at: UInt64(time) * second) }
+        #expect(clock.canTell(silentSeconds: 180, at: 300 * second))
+        clock.looked(at: 400 * second)
+        #expect(!clock.canTell(silentSeconds: 180, at: 400 * second))
+        for time in 401...581 { clock.looked(at: UInt64(time) * second) }
+        #expect(clock.canTell(silentSeconds: 180, at: 581 * second))
     }
 }

@@ -1,7 +1,7 @@
 // Rule files: the contract's own example loads; every mistake is named with its place.
 
 import Configuration
-import EdgeRelay
+import AlertRules
 import Testing
 
 @Suite("a rule file")
@@ -14,7 +14,7 @@ struct RuleFileTests {
         #expect(
             rules.rules[0].condition == .citizen(peacescore: Threshold(below: 20, above: nil), minimumConfidence: nil))
         #expect(rules.rules[1].forReports == 2)
-        #expect(rules.rules[3].condition == .silent(seconds: 180))
+        #expect(rules.rules[3].condition == .silent(seconds: 180, graceSeconds: 18))
     }
 
     static let contractExample = """
@@ -61,6 +61,15 @@ struct RuleFileTests {
                     + #"{name: "a", severity: "info", when: {silent_for_s: 6}}]}"#,
                 "rules[1].name"
             ),
+            (
+                #"{rules: [{name: "a", severity: "info", when: {words: {any_of: ["x"]}, grace_s: 1}}]}"#,
+                "rules[0].when.grace_s"
+            ),
+            (
+                #"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}, channels: ["x", "x"]}]}"#,
+                "rules[0].channels"
+            ),
+            (#"{version: 1, rules: [], version: 2}"#, "version"),
             (#"{ruels: []}"#, "ruels"),
         ])
     func mistakes(_ text: String, _ place: String) {
@@ -71,5 +80,34 @@ struct RuleFileTests {
     @Test("what is not JSON5 is refused")
     func notJSON() {
         #expect(throws: ConfigurationError.self) { try RuleFile.parse(json5: Array("{rules: [".utf8)) }
+    }
+
+    @Test("a mistake in meaning has its line and column, as one in the notation has")
+    func lines() {
+        let text = "{version: 3, rules: [\n  {name: 'a', severity: 'info',\n   when: {citzen: {}}},\n]}"
+        let error = #expect(throws: ConfigurationError.self) { try RuleFile.parse(json5: Array(text.utf8)) }
+        #expect(error?.key == "rules[0].when.citzen" && error?.place == SourcePlace(line: 3, column: 11))
+    }
+
+    @Test("channels must be names of targets where those are known")
+    func channels() throws {
+        let text = Array(
+            #"{rules: [{name: "a", severity: "info", when: {silent_for_s: 5}, channels: ["ntfy", "x"]}]}"#.utf8)
+        #expect(try RuleFile.parse(json5: text).rules.first?.channels == ["ntfy", "x"])
+        let error = #expect(throws: ConfigurationError.self) { try RuleFile.parse(json5: text, targets: ["ntfy"]) }
+        #expect(error?.key == "rules[0].channels[1]" && error?.place != nil)
+    }
+
+    @Test("rules that could hold up the relay are refused when they are loaded")
+    func cost() {
+        let words = (0..<10_000).map { "\"w\($0)\"" }.joined(separator: ",")
+        let rules = (0..<300).map { #"{name: "r\#($0)", severity: "info", when: {words: {any_of: ["a"]}}}"# }
+        #expect(throws: ConfigurationError.self) {
+            try RuleFile.parse(json5: Array("{rules: [\(rules.joined(separator: ","))]}".utf8))
+        }
+        #expect(throws: Never.self) {
+            try RuleFile.parse(
+                json5: Array(#"{rules: [{name: "a", severity: "info", when: {words: {any_of: [\#(words)]}}}]}"#.utf8))
+        }
     }
 }

@@ -3,6 +3,8 @@
 // environment), signals, netrc, every protocol but HTTP.
 #include "CHTTPClient.h"
 
+#include "address_filter.h"
+
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -225,9 +227,11 @@ void chc_perform(chc_client *client, const chc_request *request, chc_response *r
     set_method(easy, request);
     set_limits(easy, request);
     set_security(easy, request);
+    struct address_filter filter = {.allowed = request->addresses};
+    chc_filter_addresses(easy, &filter);
     CURLcode code = complete ? curl_easy_perform(easy) : CURLE_OUT_OF_MEMORY;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &response->status);
-    response->outcome = outcome(code, &transfer);
+    response->outcome = code != CURLE_OK && filter.refused ? CHC_ADDRESS_REFUSED : outcome(code, &transfer);
     const char *detail = error[0] != 0 ? error : curl_easy_strerror(code);
     strncpy(response->detail, detail, sizeof response->detail - 1);
     // The buffer and the list are about to go: the handle must not keep their addresses.

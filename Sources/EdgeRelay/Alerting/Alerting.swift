@@ -1,6 +1,7 @@
-// Evaluates the rules for each report, gives every alert its id and times, and enters it into the book, which pushes
-// it. Thread-safe; never waits for disk or network (I6).
+// Evaluates the rules for each report, gives every alert its id and times, enters it into the book, which pushes it to
+// those who follow, and offers it to the delivery targets. Thread-safe; never waits for disk or network (I6).
 
+package import AlertRules
 package import Models
 package import JSON
 import Crypto
@@ -9,86 +10,108 @@ import Synchronization
 package final class Alerting: Sendable {
     package let book: AlertBook
     private let relayID: String
-    /// What one report is judged by: taken once per report, so that no report sees half of two rule sets.
-    private struct InForce: Sendable { var rules: RuleSet; var hasStatefulRules: Bool }
-
-    private let inForce: Mutex<InForce>
+    private let rules: Mutex<RuleSet>
     private let evaluator: Mutex<AlertEvaluator>
+    private let silenceClock = Mutex(SilenceClock())
+    private let suppressed = Atomic<Int>(0)
     private let wallMicroseconds: @Sendable () -> Int64
+    private let onRaised: @Sendable (Alert, Rule) -> Void
 
+    /// - Parameter onRaised: hears of each new alert that is not late, on the thread that took its report: it must not
+    ///   wait.
     package init(
-        relayID: String, rules: RuleSet, book: AlertBook, wallMicroseconds: @escaping @Sendable () -> Int64
+        relayID: String, rules: RuleSet, book: AlertBook, wallMicroseconds: @escaping @Sendable () -> Int64,
+        onRaised: @escaping @Sendable (Alert, Rule) -> Void = { _, _ in }
     ) {
         self.relayID = relayID
+        self.rules = Mutex(rules)
         self.book = book
-        let evaluator = AlertEvaluator(rules: rules)
-        inForce = Mutex(InForce(rules: rules, hasStatefulRules: evaluator.hasStatefulRules))
-        self.evaluator = Mutex(evaluator)
+        evaluator = Mutex(AlertEvaluator(rules: rules))
         self.wallMicroseconds = wallMicroseconds
+        self.onRaised = onRaised
     }
 
-    package var rulesVersion: Int { inForce.withLock { $0.rules.version } }
-    package var ruleCount: Int { inForce.withLock { $0.rules.rules.count } }
+    package var rulesVersion: Int { rules.withLock { $0.version } }
+    package var ruleCount: Int { rules.withLock { $0.rules.count } }
 
-    /// New rules for every report evaluated from now on (reload). Streaks and cooldowns of rules that keep their names
-    /// go on.
-    package func replaceRules(_ rules: RuleSet) {
-        let hasStatefulRules = evaluator.withLock { evaluator in
-            evaluator.replace(rules: rules)
-            return evaluator.hasStatefulRules
-        }
-        inForce.withLock { $0 = InForce(rules: rules, hasStatefulRules: hasStatefulRules) }
+    /// Alerts left out because one report raised more than `AlertEvaluator.maxAlertsPerReport` (F95).
+    package var reportsCutShort: Int { suppressed.load(ordering: .relaxed) }
+
+    /// Puts other rules in force, for the next report on. Streaks and cooldowns of rules that keep their name go on.
+    package func replaceRules(_ next: RuleSet) {
+        evaluator.withLock { $0 = AlertEvaluator(rules: next, after: $0) }
+        rules.withLock { $0 = next }
     }
 
     /// Raises what the report raises. Returns the alerts as JSON, to be stored with it.
+    /// - Parameters:
+    ///   - now: monotonic nanoseconds.
+    ///   - clockIsGood: see `Lateness`.
     package func evaluate(
-        _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp,
-        at now: UInt64
+        _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64,
+        clockIsGood: () -> Bool = { false }
     ) -> [[UInt8]] {
-        let inForce = inForce.withLock { $0 }
-        let rules = inForce.rules
+        let rules = rules.withLock { $0 }
+        guard !rules.rules.isEmpty else { return [] }
+        let isLate = Lateness.isLate(observedAt: observedAt, receivedAt: receivedAt, clockIsGood: clockIsGood)
         var raised = AlertEvaluator.statelessAlerts(report, rules)
-        if inForce.hasStatefulRules {
-            raised += evaluator.withLock { $0.statefulAlerts(report, identity: identity, at: now) }
+        if rules.hasStatefulRules {
+            let at = isLate ? UInt64(max(0, observedAt.microseconds)) * 1_000 : now
+            raised += evaluator.withLock { $0.statefulAlerts(report, identity: identity, at: at, isLate: isLate) }
         }
         guard !raised.isEmpty else { return [] }
+        if raised.count >= AlertEvaluator.maxAlertsPerReport { suppressed.wrappingAdd(1, ordering: .relaxed) }
         let place = Place(latitude: report.latitude, longitude: report.longitude)
-        return raised.map { raise($0, rules, identity, place, observedAt: observedAt, receivedAt: receivedAt) }
+        return raised.map {
+            raise(
+                $0, rules.version, identity, place, observedAt: observedAt, receivedAt: receivedAt, isLate: isLate)
+        }
     }
 
-    /// Raises lost-contact alerts for drones that have fallen silent. Returns them as JSON with the time they count
-    /// from.
+    /// Raises lost-contact alerts for drones that have fallen silent. Returns them as JSON, to be stored.
+    /// To be called about once a second.
     package func raiseSilences(_ board: DroneBoard, at now: UInt64) -> [[UInt8]] {
-        let rules = inForce.withLock { $0.rules }
+        let clock = silenceClock.withLock { clock in
+            clock.looked(at: now)
+            return clock
+        }
+        let rules = rules.withLock { $0 }
         var stored: [[UInt8]] = []
         for rule in rules.rules {
-            guard case .silent(let seconds) = rule.condition else { continue }
-            for last in board.newlySilent(rule: rule.name, seconds: seconds, at: now) {
+            guard case .silent(let seconds, let grace) = rule.condition else { continue }
+            guard clock.canTell(silentSeconds: seconds + grace, at: now) else { continue }
+            for last in board.newlySilent(rule: rule.name, seconds: seconds + grace, at: now) {
                 let match = Match(subject: "silent", citizen: nil, value: nil, limit: seconds)
                 let place = Place(latitude: last.latitude, longitude: last.longitude)
                 stored.append(
                     raise(
-                        RaisedAlert(rule: rule, match: match), rules, last.identity, place, observedAt: last.observedAt,
-                        receivedAt: last.receivedAt))
+                        RaisedAlert(rule: rule, match: match), rules.version, last.identity, place,
+                        observedAt: last.observedAt, receivedAt: last.receivedAt, isLate: false))
             }
         }
         return stored
     }
 
+    /// Alerts whose time on the shelf is over; their state changes as JSON, to be stored.
+    package func returnFromShelf() -> [[UInt8]] {
+        book.returnFromShelf(relayID: relayID, at: Timestamp(microseconds: wallMicroseconds())).map { $0.json() }
+    }
+
     private func raise(
-        _ raised: RaisedAlert, _ rules: RuleSet, _ identity: ReportIdentity, _ place: Place, observedAt: Timestamp,
-        receivedAt: Timestamp
+        _ raised: RaisedAlert, _ rulesVersion: Int, _ identity: ReportIdentity, _ place: Place, observedAt: Timestamp,
+        receivedAt: Timestamp, isLate: Bool
     ) -> [UInt8] {
         let id = Alert.identifier(
             rule: raised.rule.name, droneID: identity.droneID, boot: identity.boot, seq: identity.seq,
             subject: raised.match.subject, sha256: { SHA256.hash($0).bytes })
         let now = Timestamp(microseconds: wallMicroseconds())
         let alert = Alert(
-            alertID: id, rule: raised.rule.name, ruleVersion: rules.version, severity: raised.rule.severity,
+            alertID: id, rule: raised.rule.name, ruleVersion: rulesVersion, severity: raised.rule.severity,
             droneID: identity.droneID, boot: identity.boot, seq: identity.seq, location: place,
             citizen: raised.match.citizen, value: raised.match.value, limit: raised.match.limit,
-            observedAt: observedAt, receivedAt: receivedAt, raisedAt: now, relayID: relayID)
-        book.raise(alert, at: now)
-        return alert.json()
+            observedAt: observedAt, receivedAt: receivedAt, raisedAt: now, relayID: relayID, isLate: isLate)
+        let entered = book.raise(alert, subject: raised.match.subject, at: now)
+        if entered.isNew, !isLate { onRaised(entered.alert, raised.rule) }
+        return entered.alert.json()
     }
 }

@@ -11,11 +11,67 @@ struct AlertChangeRequest {
     let by: String
     let note: String
     let outcome: AlertOutcome?
+    private let shelfTime: ShelfTime?
 
     private struct Body: Decodable {
         var by: String?
         var note: String?
         var outcome: String?
+    }
+
+    private struct ShelfBody: Decodable {
+        var forSeconds: Double?
+        var until: String?
+
+        enum CodingKeys: String, CodingKey {
+            case until
+            case forSeconds = "for_s"
+        }
+    }
+
+    private enum ShelfTime {
+        case seconds(Double)
+        case until(Timestamp)
+    }
+
+    /// How long an alert may be put aside: one forgotten on the shelf is one nobody sees.
+    static let shelfSeconds = 1.0...(30 * 86_400)
+
+    /// When a shelved alert comes back; nil: not by itself.
+    func shelvedUntil(from now: Timestamp) -> Timestamp? {
+        switch shelfTime {
+        case .seconds(let seconds): now.adding(seconds: seconds)
+        case .until(let time): time
+        case nil: nil
+        }
+    }
+
+    private static func shelfTime(_ json: [UInt8], _ state: AlertState) throws(Problem) -> ShelfTime? {
+        let decoded = try? JSONDecoder().decode(ShelfBody.self, from: Data(json))
+        guard let body = decoded else {
+            // Members that an acknowledgement does not know may be anything.
+            guard state == .shelved else { return nil }
+            throw Problem(
+                status: 422, code: "invalid_field", detail: "for_s is a number of seconds, until an RFC 3339 time.",
+                field: "for_s")
+        }
+        guard body.forSeconds != nil || body.until != nil else { return nil }
+        func problem(_ field: String, _ detail: String) -> Problem {
+            Problem(status: 422, code: "invalid_field", detail: detail, field: field)
+        }
+        let field = body.forSeconds != nil ? "for_s" : "until"
+        guard state == .shelved else { throw problem(field, "\(field) goes with shelve only.") }
+        guard body.forSeconds == nil || body.until == nil else {
+            throw problem("until", "Send for_s or until, not both.")
+        }
+        if let seconds = body.forSeconds {
+            guard shelfSeconds.contains(seconds) else { throw problem("for_s", "for_s is 1 to 2592000 seconds.") }
+            return .seconds(seconds)
+        }
+        guard let until = body.until.flatMap({ Timestamp(rfc3339: $0) }) else {
+            throw problem("until", "until is an RFC 3339 time, such as 2026-11-20T06:00:00Z.")
+        }
+        return .until(until)
     }
 
     init(json: [UInt8], state: AlertState) throws(Problem) {
@@ -46,6 +102,7 @@ struct AlertChangeRequest {
                 status: 422, code: "missing_field",
                 detail: "An alert is closed with an outcome: confirmed, false_alarm or unknown.", field: "outcome")
         }
+        shelfTime = try Self.shelfTime(json, state)
         self.by = by
         self.note = note
         self.outcome = outcome

@@ -10,6 +10,7 @@ package final class Console: RelayConsole {
     private let time: any TimeSource
     private let board: DroneBoard
     private let book: AlertBook
+    private let delivery: AlertDelivery
     private let writer: BufferWriter
     private let large: LargeAnswers
     private let instruments: RelayMetrics
@@ -18,20 +19,22 @@ package final class Console: RelayConsole {
     private let moreMetrics: @Sendable () -> [UInt8]
 
     package init(
-        relayID: String, time: any TimeSource, board: DroneBoard, book: AlertBook, writer: BufferWriter,
-        figures: @escaping @Sendable () -> RelayFigures, readiness: @escaping @Sendable () -> Bool,
-        moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
+        relayID: String, time: any TimeSource, board: DroneBoard, book: AlertBook, delivery: AlertDelivery,
+        writer: BufferWriter, figures: @escaping @Sendable () -> RelayFigures,
+        readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.relayID = relayID
         self.time = time
         self.board = board
         self.book = book
+        self.delivery = delivery
         self.writer = writer
         large = LargeAnswers(time: time)
         self.figures = figures
         self.readiness = readiness
         self.moreMetrics = moreMetrics
         instruments = RelayMetrics(figures)
+        instruments.add { delivery.register(in: $0) }
     }
 
     package func status() -> [UInt8] { figures().json() }
@@ -95,12 +98,14 @@ package final class Console: RelayConsole {
         }
     }
 
-    package func alerts(state: AlertState?, since: Timestamp?, limit: Int) -> [UInt8] {
+    package func alerts(state: AlertState?, since: Timestamp?, limit: Int, folded: Bool) -> [UInt8] {
         var writer = JSONWriter(reservedBytes: 16 << 10)
         writer.object { writer in
             writer.key("alerts")
             writer.array { writer in
-                for entry in book.list(state: state, since: since, limit: limit) { writer.raw(entry.json()) }
+                for entry in book.list(state: state, since: since, limit: limit, folded: folded) {
+                    writer.raw(entry.json(deliveries: delivery.deliveries(of: entry.alert.alertID)))
+                }
             }
         }
         return writer.bytes
@@ -137,7 +142,7 @@ package final class Console: RelayConsole {
             if let problem = book.check(alertID, to: state) { throw problem }
             let change = AlertStateChange(
                 alertID: alertID, state: state, by: request.by, note: request.note, outcome: request.outcome, at: now,
-                relayID: relayID)
+                relayID: relayID, until: request.shelvedUntil(from: now))
             let book = book
             let write = PendingWrite(
                 receivedAt: now, reports: [], others: [OtherRecord(kind: BufferKind.alertState, body: change.json())]

@@ -1,6 +1,7 @@
 // The last thing heard from each drone: for `GET /v1/drones`, for lost-contact rules, and each drone's token bucket.
 
 package import Models
+import AlertRules
 import Synchronization
 
 package struct DroneSighting: Sendable {
@@ -85,6 +86,14 @@ package final class DroneBoard: Sendable {
             drone.note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
             drones[identity.droneID] = drone
             return nil
+        }
+    }
+
+    /// Whether the drone's newest report came with a time that agreed with the relay's: then older times are believed.
+    package func hasGoodClock(_ droneID: String) -> Bool {
+        shard(droneID).drones.withLock { drones in
+            guard let last = drones[droneID]?.sighting else { return false }
+            return Lateness.isGood(observedAt: last.observedAt, receivedAt: last.receivedAt)
         }
     }
 

@@ -79,6 +79,9 @@ final class FiguresSource: Sendable {
         let alerts = alerting.book.counts
         figures.alertsRaised = alerts.raised
         figures.alertsOpen = alerts.open
+        figures.alertsLate = alerts.late
+        figures.alertsFolded = alerts.folded
+        figures.reportsCutShort = alerting.reportsCutShort
         figures.followers = alerts.followers
         figures.dronesHeard = board.count
         figures.rulesVersion = alerting.rulesVersion

@@ -38,6 +38,9 @@ package struct RelayFigures: Sendable, Equatable {
     package var carriedOver = 0
     package var alertsRaised = 0
     package var alertsOpen = 0
+    package var alertsLate = 0
+    package var alertsFolded = 0
+    package var reportsCutShort = 0
     package var followers = 0
     package var dronesHeard = 0
     package var rulesVersion = 0

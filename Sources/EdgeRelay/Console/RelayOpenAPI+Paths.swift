@@ -76,7 +76,9 @@ extension RelayOpenAPI {
         {"name": "state", "in": "query", "schema": {"$ref": "#/components/schemas/AlertState"}},
         {"name": "since", "in": "query", "description": "Raised at or after",
          "schema": {"type": "string", "format": "date-time"}, "example": "2026-11-20T05:00:00Z"},
-        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 100}}
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 100}},
+        {"name": "folded", "in": "query", "description": "One entry a situation: without those folded into another",
+         "schema": {"type": "boolean", "default": false}}
         """##
 
     private static let lastEventID = ##"""
@@ -90,7 +92,7 @@ extension RelayOpenAPI {
             "/v1/alerts/stream", "operators", "Alerts as Server-Sent Events, as they are raised",
             type: "text/event-stream", schema: #"{"type": "string"}"#, parameters: lastEventID),
         change("ack", "Acknowledge: somebody is on it", schema: "AlertChange"),
-        change("shelve", "Put aside for now", schema: "AlertChange"),
+        change("shelve", "Put aside for now", schema: "AlertShelving"),
         change("close", "Close with an outcome", schema: "AlertClosing"),
     ].joined(separator: ",\n")
 

@@ -130,7 +130,26 @@ extension RelayOpenAPI {
             "by": {"type": "string", "description": "Who changed its state last"},
             "note": {"type": "string"},
             "outcome": {"$ref": "#/components/schemas/AlertOutcome"},
-            "changed_at": {"type": "string", "format": "date-time"}
+            "changed_at": {"type": "string", "format": "date-time"},
+            "shelved_until": {"type": "string", "format": "date-time"},
+            "late": {"type": "boolean", "description": "Of a report replayed after an outage: it woke nobody"},
+            "folded_into": {"$ref": "#/components/schemas/AlertID"},
+            "count": {"type": "integer", "minimum": 2, "description": "How often the situation was raised"},
+            "last_raised_at": {"type": "string", "format": "date-time"},
+            "deliveries": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}}
+          }
+        },
+        "Delivery": {
+          "type": "object",
+          "required": ["target", "kind", "state", "tries"],
+          "properties": {
+            "target": {"type": "string"},
+            "kind": {"enum": ["webhook", "mqtt", "cot"]},
+            "state": {"enum": ["pending", "delivered", "given_up", "dropped", "held_back"]},
+            "tries": {"type": "integer"},
+            "delivered_at": {"type": "string", "format": "date-time"},
+            "last_try_at": {"type": "string", "format": "date-time"},
+            "last_error": {"type": "string"}
           }
         },
         "Alerts": {
@@ -146,6 +165,17 @@ extension RelayOpenAPI {
             "outcome": {"oneOf": [{"$ref": "#/components/schemas/AlertOutcome"}, {"type": "null"}]}
           },
           "example": {"by": "officer 7", "note": "on my way"}
+        },
+        "AlertShelving": {
+          "type": "object",
+          "required": ["by"],
+          "description": "With for_s or until, not both, the alert comes back as raised by itself.",
+          "properties": {
+            \##(changeMembers),
+            "outcome": {"oneOf": [{"$ref": "#/components/schemas/AlertOutcome"}, {"type": "null"}]},
+            "for_s": {"type": "number", "minimum": 1, "maximum": 2592000}
+          },
+          "example": {"by": "officer 7", "note": "known", "for_s": 3600}
         },
         "AlertClosing": {
           "type": "object",

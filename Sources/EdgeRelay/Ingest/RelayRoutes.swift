@@ -7,7 +7,7 @@ package import Models
 package protocol RelayConsole: Sendable {
     func status() -> [UInt8]
     func drones(_ exchange: HTTPExchange)
-    func alerts(state: AlertState?, since: Timestamp?, limit: Int) -> [UInt8]
+    func alerts(state: AlertState?, since: Timestamp?, limit: Int, folded: Bool) -> [UInt8]
     func followAlerts(_ exchange: HTTPExchange)
     func change(_ exchange: HTTPExchange, alertID: String, to state: AlertState)
     func metrics() -> [UInt8]
@@ -103,6 +103,7 @@ package struct RelayRoutes: HTTPHandler {
         var state: AlertState?
         var since: Timestamp?
         var limit = 100
+        var folded = false
         for (name, value) in exchange.queryItems {
             var isValid = true
             switch name {
@@ -115,12 +116,15 @@ package struct RelayRoutes: HTTPHandler {
             case "limit":
                 limit = Int(value) ?? 0
                 isValid = (1...10_000).contains(limit)
+            case "folded":
+                folded = value == "true"
+                isValid = value == "true" || value == "false" || value.isEmpty
             default: break
             }
             guard isValid else {
                 let right = [
                     "state": "raised, acknowledged, shelved or closed", "since": "an RFC 3339 time",
-                    "limit": "a number from 1 to 10000",
+                    "limit": "a number from 1 to 10000", "folded": "true or false",
                 ]
                 return exchange.respond(
                     HTTPResponse(
@@ -130,7 +134,7 @@ package struct RelayRoutes: HTTPHandler {
                             field: name)))
             }
         }
-        exchange.respond(Self.json(console.alerts(state: state, since: since, limit: limit)))
+        exchange.respond(Self.json(console.alerts(state: state, since: since, limit: limit, folded: folded)))
     }
 
     // MARK: Small answers

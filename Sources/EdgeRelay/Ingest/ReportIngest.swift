@@ -219,7 +219,8 @@ package final class ReportIngest: Sendable {
             receivedAt: receivedAt, at: now)
         if let wait { throw tooFast(wait) }
         let alerts = alerting.evaluate(
-            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now)
+            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now,
+            clockIsGood: { board.hasGoodClock(identity.droneID) })
         // Fail open above, fail closed here: at a nearly full disk only what raised an alert still gets a place.
         let level = level()
         if level >= .full || (level >= .alertsOnly && alerts.isEmpty) { throw full(level) }

@@ -1,5 +1,6 @@
 // `columba-relay check` as text and as JSON.
 
+import AlertRules
 import JSON
 
 package struct CheckReport: Sendable {

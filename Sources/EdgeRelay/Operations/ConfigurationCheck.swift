@@ -1,6 +1,7 @@
 // What can be known about a configuration before it is put in force: `columba-relay check`, systemd's ExecStartPre,
 // and each reload ask here. Changes nothing on the machine.
 
+package import AlertRules
 import Configuration
 import System
 
@@ -32,7 +33,15 @@ package struct ConfigurationCheck: Sendable {
             } catch {
                 return [.error("tls", "\(error)")]
             }
-        }
+        },
+        { configuration in
+            do {
+                try configuration.alerts.checkFiles()
+                return []
+            } catch {
+                return [.error("alerts", "\(error)")]
+            }
+        },
     ]
 
     /// - Parameter isReload: asked by the relay that runs, about what it is to run with.

@@ -96,10 +96,12 @@ package final class Maintenance: Sendable {
 
     private func raiseSilences(at now: UInt64) {
         let alerts = alerting.raiseSilences(board, at: now)
-        guard !alerts.isEmpty else { return }
+        let returned = alerting.returnFromShelf()
+        guard !alerts.isEmpty || !returned.isEmpty else { return }
         let write = PendingWrite(
             receivedAt: Timestamp(microseconds: time.wallMicroseconds()), reports: [],
             others: alerts.map { OtherRecord(kind: BufferKind.alert, body: $0) }
+                + returned.map { OtherRecord(kind: BufferKind.alertState, body: $0) }
         ) { [log] outcome in
             // The alert is out already (I6); what the disk refused is missing in the archive only.
             if case .failed = outcome { log.warning("silence_alerts_not_stored", ["alerts": .int(alerts.count)]) }

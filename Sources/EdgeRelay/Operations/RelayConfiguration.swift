@@ -1,5 +1,6 @@
 // relay.json5 as a value: every key of contract §8 that a relay knows, with its default, unit and limits.
 
+package import AlertRules
 package import Configuration
 package import Identity
 import Models
@@ -23,6 +24,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var buffer = Buffer()
     package var forward = Forward()
     package var limits = Limits()
+    package var alerts = AlertSettings()
     package var mqtt = MQTT()
     package var tls: TLSConfiguration?
 }
@@ -40,9 +42,11 @@ extension RelayConfiguration {
     package func loadRules() throws -> RuleSet {
         guard let rulesPath else { return .empty }
         do {
-            return try RuleFile.parse(json5: try FileSystem.read(rulesPath))
+            let bytes = try FileSystem.read(rulesPath)
+            return try RuleFile.parse(json5: bytes, targets: Set(alerts.targets.map(\.name)))
         } catch let error as ConfigurationError {
-            throw ConfigurationError(key: "\(rulesPath): \(error.key)", problem: error.problem)
+            let place = error.place.map { ":\($0.line):\($0.column)" } ?? ""
+            throw ConfigurationError(key: "\(rulesPath)\(place): \(error.key)", problem: error.problem)
         }
     }
 
@@ -72,6 +76,7 @@ extension RelayConfiguration {
             _ = reader.node("position")
         }
         try configuration.readSections(&reader)
+        configuration.alerts = try .read(reader.object("alerts"), relativeTo: directory)
         configuration.mqtt = try MQTT.read(&reader)
         configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
@@ -92,10 +97,6 @@ extension RelayConfiguration {
 
         section = try reader.object("limits")
         limits = try Limits.read(&section)
-
-        for later in ["alerts"] where reader.has(later) {
-            throw ConfigurationError(key: later, problem: Self.notYet)
-        }
     }
 
     private static let notYet = "is not available in this version; leave it out"

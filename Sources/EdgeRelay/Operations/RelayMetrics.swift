@@ -21,6 +21,9 @@ final class RelayMetrics: Sendable {
         registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
 
+    /// Series of a part that keeps its own instruments.
+    func add(_ register: (MetricsRegistry) -> Void) { register(registry) }
+
     func render() -> [UInt8] {
         let now = figures()
         latest.withLock { $0 = now }
@@ -78,6 +81,15 @@ final class RelayMetrics: Sendable {
             $0.ingest.throttled
         }
         counter("columba_relay_alerts_total", "Alerts raised.") { $0.alertsRaised }
+        counter("columba_relay_late_alerts_total", "Alerts of reports that came late: listed, pushed to nobody.") {
+            $0.alertsLate
+        }
+        counter("columba_relay_folded_alerts_total", "Alerts folded into one that was open already.") {
+            $0.alertsFolded
+        }
+        counter("columba_relay_reports_cut_short_total", "Reports that raised more alerts than one report may.") {
+            $0.reportsCutShort
+        }
         gauge("columba_relay_alerts_open", "Alerts not closed.") { Double($0.alertsOpen) }
         gauge("columba_relay_alert_followers", "Open alert streams.") { Double($0.followers) }
         gauge("columba_relay_drones", "Drones heard in this life of the relay.") { Double($0.dronesHeard) }

@@ -88,7 +88,7 @@ package final class StateStore {
             for entry in entries {
                 try saveAlert.bind(1, entry.alert.alertID)
                 try saveAlert.bind(2, entry.eventID)
-                try saveAlert.bind(3, entry.alert.json())
+                try saveAlert.bind(3, entry.storedAlert())
                 if let change = entry.lastChange {
                     try saveAlert.bind(4, change.json())
                 } else {
@@ -113,8 +113,9 @@ package final class StateStore {
         let query = try database.prepare("SELECT event_id, alert, change FROM alerts ORDER BY event_id")
         var entries: [AlertEntry] = []
         while try query.step() {
-            guard let alert = try? query.withBytes(1, Alert.init(json:)) else { continue }
-            var entry = AlertEntry(alert: alert, eventID: query.int64(0))
+            let eventID = query.int64(0)
+            let stored = try? query.withBytes(1) { try AlertEntry(storedAlert: $0, eventID: eventID) }
+            guard var entry = stored else { continue }
             if !query.isNull(2), let change = try? query.withBytes(2, AlertStateChange.init(json:)) {
                 entry.lastChange = change
                 entry.alert.state = change.state

@@ -20,6 +20,7 @@ package struct HTTPClientRequest: Sendable {
     package var maxResponseBytes: Int
     package var freshConnection: Bool
     package var tls: HTTPClientTLS?
+    package var addresses = HTTPClientAddresses.any
 
     package init(
         method: String = "GET", url: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
@@ -77,6 +78,8 @@ package struct HTTPClientError: Error, CustomStringConvertible, Sendable {
         case cancelled
         /// Not HTTP.
         case badAnswer
+        /// The host's address is not among `HTTPClientRequest.addresses`.
+        case addressRefused
         case other
     }
 
@@ -132,6 +135,7 @@ package final class HTTPClient: @unchecked Sendable {
         native.stall_timeout_seconds = request.stallTimeoutSeconds
         native.max_response_bytes = request.maxResponseBytes
         native.fresh_connection = request.freshConnection
+        native.addresses = request.addresses.native
         if let tls = request.tls {
             native.ca_file = tls.authoritiesFile.flatMap { UnsafePointer(strings.add($0)) }
             native.certificate_file = tls.certificateFile.flatMap { UnsafePointer(strings.add($0)) }
@@ -189,6 +193,7 @@ package final class HTTPClient: @unchecked Sendable {
         case CHC_TLS.rawValue: .tls
         case CHC_CANCELLED.rawValue: .cancelled
         case CHC_BAD_ANSWER.rawValue: .badAnswer
+        case CHC_ADDRESS_REFUSED.rawValue: .addressRefused
         default: .other
         }
     }

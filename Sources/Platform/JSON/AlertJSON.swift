@@ -36,6 +36,8 @@ extension Alert {
             json.member("received_at", receivedAt)
             json.member("raised_at", raisedAt)
             json.member("relay_id", relayID)
+            if isLate { json.member("late", true) }
+            if let foldedInto { json.member("folded_into", foldedInto) }
         }
     }
 
@@ -51,7 +53,7 @@ extension Alert {
             droneID: text.droneID, boot: text.boot, seq: text.seq,
             location: text.location.map { Place(latitude: $0.lat, longitude: $0.lon) }, citizen: text.citizen,
             value: text.value, limit: text.limit, observedAt: observedAt, receivedAt: receivedAt,
-            raisedAt: raisedAt, relayID: text.relayID)
+            raisedAt: raisedAt, relayID: text.relayID, isLate: text.late ?? false, foldedInto: text.foldedInto)
     }
 }
 
@@ -71,18 +73,21 @@ extension AlertStateChange {
             if let outcome { json.member("outcome", outcome.rawValue) }
             json.member("at", at)
             json.member("relay_id", relayID)
+            if let until { json.member("until", until) }
         }
     }
 
     package init(json: UnsafeRawBufferPointer) throws(Problem) {
         let text = try AlertText.decode(AlertStateText.self, from: json)
         let outcome = text.outcome.map { AlertOutcome(rawValue: $0) }
+        let until = text.until.map { Timestamp(rfc3339: $0) }
         guard let state = AlertState(rawValue: text.state), let at = Timestamp(rfc3339: text.at),
-            Identifier.isValidAlertID(text.alertID), Identifier.isValidRelayID(text.relayID), outcome != .some(nil)
+            Identifier.isValidAlertID(text.alertID), Identifier.isValidRelayID(text.relayID), outcome != .some(nil),
+            until != .some(nil)
         else { throw AlertText.problem }
         self.init(
             alertID: text.alertID, state: state, by: text.by, note: text.note ?? "", outcome: outcome ?? nil, at: at,
-            relayID: text.relayID)
+            relayID: text.relayID, until: until ?? nil)
     }
 }
 
@@ -108,8 +113,12 @@ private struct AlertText: Decodable {
     var receivedAt: String
     var raisedAt: String
     var relayID: String
+    var late: Bool?
+    var foldedInto: String?
 
     enum CodingKeys: String, CodingKey {
+        case late
+        case foldedInto = "folded_into"
         case rule, severity, state, boot, seq, location, citizen, value, limit
         case alertID = "alert_id"
         case ruleVersion = "rule_version"
@@ -144,9 +153,10 @@ private struct AlertStateText: Decodable {
     var outcome: String?
     var at: String
     var relayID: String
+    var until: String?
 
     enum CodingKeys: String, CodingKey {
-        case state, by, note, outcome, at
+        case state, by, note, outcome, at, until
         case alertID = "alert_id"
         case relayID = "relay_id"
     }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHTTPClientAddresses.h"
+
 typedef struct chc_client chc_client;
 
 typedef struct chc_request {
@@ -20,6 +22,7 @@ typedef struct chc_request {
     long connect_timeout_ms;
     long stall_timeout_seconds;  // fails when less than a byte a second came for this long; 0: never
     size_t max_response_bytes;
+    int addresses;  // enum chc_addresses; a client that is used with one setting keeps to it
     const char *ca_file;  // PEM; NULL: the system's
     const char *certificate_file;
     const char *key_file;
@@ -43,6 +46,7 @@ enum chc_outcome {
     CHC_TLS,
     CHC_CANCELLED,
     CHC_BAD_ANSWER,
+    CHC_ADDRESS_REFUSED,
     CHC_OTHER,
 };
 

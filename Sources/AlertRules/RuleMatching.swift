@@ -2,7 +2,6 @@
 
 package import JSON
 import Glibc
-import Models
 
 /// What in the report met the condition. The subject is part of the alert's identity: two citizens are two alerts.
 package struct Match: Equatable, Sendable {
@@ -10,6 +9,13 @@ package struct Match: Equatable, Sendable {
     package var citizen: String?
     package var value: Double?
     package var limit: Double?
+
+    package init(subject: String, citizen: String? = nil, value: Double? = nil, limit: Double? = nil) {
+        self.subject = subject
+        self.citizen = citizen
+        self.value = value
+        self.limit = limit
+    }
 
     static let plain = Match(subject: "", citizen: nil, value: nil, limit: nil)
 }
@@ -24,10 +30,7 @@ extension Condition {
             guard let value = report.reading(named: name), let limit = threshold.broken(by: value) else { return [] }
             return [Match(subject: name, citizen: nil, value: value, limit: limit)]
         case .words(let wanted):
-            for index in 0..<report.wordCount where wanted.contains(report.word(at: index).string) {
-                return [Match(subject: "words", citizen: nil, value: nil, limit: nil)]
-            }
-            return []
+            return wanted.containsAny(of: report) ? [Match(subject: "words", citizen: nil, value: nil, limit: nil)] : []
         case .insideCircle(let center, let radius):
             let here = GeographicPoint(latitude: report.latitude, longitude: report.longitude)
             return here.distanceMeters(to: center) <= radius ? [.plain] : []
@@ -49,15 +52,17 @@ extension Condition {
         _ report: ParsedReport, _ threshold: Threshold, _ minimumConfidence: Double?
     ) -> [Match] {
         var found: [Match] = []
+        var known: [String: Int] = [:]
         for index in 0..<report.citizenCount {
             let citizen = report.citizen(at: index)
             let score = citizen.peacescore
             guard let limit = threshold.broken(by: score) else { continue }
             if let minimumConfidence, let confidence = citizen.confidence, confidence < minimumConfidence { continue }
             let name = citizen.name.string
-            if let known = found.firstIndex(where: { $0.subject == name }) {
-                if let value = found[known].value, score < value { found[known].value = score }
+            if let earlier = known[name] {
+                if let value = found[earlier].value, score < value { found[earlier].value = score }
             } else {
+                known[name] = found.count
                 found.append(Match(subject: name, citizen: name, value: score, limit: limit))
             }
         }

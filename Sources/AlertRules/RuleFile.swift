@@ -11,8 +11,32 @@ package enum RuleFile {
     package static let maxWords = 10_000
     package static let maxPolygonPoints = 10_000
 
-    package static func parse(json5 bytes: [UInt8]) throws(ConfigurationError) -> RuleSet {
-        var reader = try ConfigurationReader(try ConfigurationNode.parse(json5: bytes))
+    /// Channels that one rule may name.
+    package static let maxChannels = 64
+    /// Of a silence that is not told its grace: a tenth, and at most so many seconds.
+    package static let defaultGraceShare = 0.1
+    package static let defaultGraceSeconds = 30.0
+
+    /// - Parameter targets: the names that `channels` may hold; nil: any.
+    package static func parse(
+        json5 bytes: [UInt8], targets: Set<String>? = nil
+    ) throws(ConfigurationError) -> RuleSet {
+        let document = try PlacedDocument(json5: bytes)
+        do throws(ConfigurationError) {
+            let rules = try rules(document.root)
+            if let targets, let unknown = rules.unknownChannel(targets: targets) {
+                let known = targets.isEmpty ? "none is configured" : targets.sorted().joined(separator: ", ")
+                throw ConfigurationError(
+                    key: unknown.place, problem: "no delivery target has the name \(unknown.channel); known: \(known)")
+            }
+            return rules
+        } catch {
+            throw document.located(error)
+        }
+    }
+
+    private static func rules(_ root: ConfigurationNode) throws(ConfigurationError) -> RuleSet {
+        var reader = try ConfigurationReader(root)
         let version = try reader.integer("version", in: 0...Int(Int32.max)) ?? 0
         let nodes = try reader.array("rules") ?? []
         try reader.finish()
@@ -28,6 +52,7 @@ package enum RuleFile {
             }
             rules.append(rule)
         }
+        try EvaluationCost.check(rules)
         return RuleSet(version: version, rules: rules)
     }
 
@@ -46,13 +71,25 @@ package enum RuleFile {
         }
         let forReports = try reader.integer("for_reports", in: 1...10_000) ?? 1
         let cooldown = try reader.number("cooldown_s", in: 0...31_536_000) ?? 0
+        let channels = try channels(&reader)
         try reader.finish()
         let condition = try condition(when, path: "\(path).when", depth: 1)
         if case .silent = condition, forReports > 1 {
             throw ConfigurationError(key: "\(path).for_reports", problem: "has no meaning with silent_for_s")
         }
         return Rule(
-            name: name, severity: severity, condition: condition, forReports: forReports, cooldownSeconds: cooldown)
+            name: name, severity: severity, condition: condition, forReports: forReports, cooldownSeconds: cooldown,
+            channels: channels)
+    }
+
+    /// Whether the names are those of targets is known only where the targets are: `RuleSet.unknownChannel`.
+    private static func channels(_ reader: inout ConfigurationReader) throws(ConfigurationError) -> [String]? {
+        guard let channels = try reader.strings("channels") else { return nil }
+        let key = reader.keyPath("channels")
+        guard channels.count <= maxChannels, Set(channels).count == channels.count else {
+            throw ConfigurationError(key: key, problem: "names a target twice, or more than \(maxChannels)")
+        }
+        return channels
     }
 
     private static func condition(
@@ -63,6 +100,9 @@ package enum RuleFile {
         }
         var reader = try ConfigurationReader(node, path: path)
         let kinds = ["citizen", "reading", "words", "inside", "all", "any", "not", "silent_for_s"]
+        guard reader.has("silent_for_s") || !reader.has("grace_s") else {
+            throw ConfigurationError(key: reader.keyPath("grace_s"), problem: "goes with silent_for_s only")
+        }
         let present = kinds.filter { reader.has($0) }
         for kind in kinds where !present.contains(kind) { _ = reader.node(kind) }
         guard let kind = present.first, present.count == 1 else {
@@ -85,7 +125,10 @@ package enum RuleFile {
             guard depth == 1 else {
                 throw ConfigurationError(key: "\(path).silent_for_s", problem: "must be a rule's whole condition")
             }
-            condition = .silent(seconds: try reader.number("silent_for_s", in: 1...31_536_000) ?? 0)
+            let seconds = try reader.number("silent_for_s", in: 1...31_536_000) ?? 0
+            let grace = try reader.number("grace_s", in: 0...31_536_000)
+            condition = .silent(
+                seconds: seconds, graceSeconds: grace ?? min(seconds * defaultGraceShare, defaultGraceSeconds))
         }
         try reader.finish()
         return condition
@@ -148,7 +191,7 @@ package enum RuleFile {
         guard !words.isEmpty, words.count <= maxWords else {
             throw ConfigurationError(key: reader.keyPath("any_of"), problem: "needs 1…\(maxWords) words")
         }
-        return .words(anyOf: Set(words))
+        return .words(anyOf: WordSet(words))
     }
 
     private static func inside(_ reader: ConfigurationReader) throws(ConfigurationError) -> Condition {

@@ -1,0 +1,2 @@
+// libmosquitto, the client library of Eclipse Mosquitto.
+#include <mosquitto.h>
