@@ -53,7 +53,6 @@ package final class EdgeRelayService: Sendable {
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
         let (store, recovered) = (storage.store, storage.recovered)
-
         let certificates = try RelayIdentity(configuration, time: time, log: log)
         identity = certificates
 
