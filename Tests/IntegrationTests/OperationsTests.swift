@@ -219,7 +219,6 @@ final class RawSocket {
     func receiveAll() -> String {
         var patience = timeval(tv_sec: 2, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        shutdown(descriptor, Int32(SHUT_WR))
         var (received, buffer): ([UInt8], [UInt8]) = ([], [UInt8](repeating: 0, count: 65_536))
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)

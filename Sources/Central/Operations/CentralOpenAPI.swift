@@ -155,7 +155,7 @@ enum CentralOpenAPI {
                 "type": "object",
                 "required": ["sql"],
                 "properties": {
-                  "sql": {"type":"string"},
+                  "sql": {"type":"string","minLength":1,"maxLength":100000,"description":"One read-only statement"},
                   "format": {"enum":["json","csv","parquet"],"default":"json"},
                   "limit": {"type":"integer","minimum":1}
                 }

@@ -37,8 +37,8 @@ package final class DroneBoard: Sendable {
     private let rate: Mutex<Rate>
 
     package init(maxDrones: Int, ratePerSecond: Double, burst: Double) {
-        // The shards are never filled evenly: an eighth more for each, so that so many drones do find their place.
-        maxDronesPerShard = max(1, maxDrones / Self.shards) * 9 / 8 + 8
+        // The shards are never filled evenly: some more for each, so that so many drones do find their place.
+        maxDronesPerShard = max(1, maxDrones / Self.shards) * 5 / 4 + 32
         rate = Mutex(Rate(perSecond: ratePerSecond, burst: burst))
     }
 
