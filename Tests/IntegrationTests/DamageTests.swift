@@ -33,11 +33,14 @@ struct BufferDamageTests {
             #expect(try station.post("d", from: first, count: 100, extraBytes: 500).count == 100)
         }
         let epoch = try #require(try station.status()["epoch"] as? String)
-        try station.relay.kill()
         let folder = try #require(try FileSystem.list("\(station.relayData)/buffer").first { $0.hasSuffix(epoch) })
         let path = "\(station.relayData)/buffer/\(folder)"
         let segments = try FileSystem.list(path).filter { $0.hasSuffix(".segment") }.sorted()
         try #require(segments.count > 4)
+        // The victims are in their database file alone: no journal of an interrupted step undoes the damage.
+        let leftovers = segments[1...2].flatMap { ["\(path)/\($0)-wal", "\(path)/\($0)-journal"] }
+        try #require(eventually(within: 20) { !leftovers.contains(where: FileSystem.exists) })
+        try station.relay.kill()
         // One page of the second segment is garbage, and the third lost its database's header.
         try scribble("\(path)/\(segments[1])", at: 100_000, count: 5_000)
         try scribble("\(path)/\(segments[2])", at: 0, count: 100)

@@ -63,6 +63,9 @@ package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The file or its file system does not allow it.
     package var isPermission: Bool { code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_AUTH }
 
+    /// A crash left a journal that only a writing connection can undo (SQLITE_READONLY_ROLLBACK).
+    package var needsRollback: Bool { code == SQLITE_READONLY && extendedCode >> 8 == 3 }
+
     package var isBusy: Bool { code == SQLITE_BUSY || code == SQLITE_LOCKED }
 }
 
@@ -72,6 +75,8 @@ package final class Database {
         case readOnly
         case readWrite
         case create
+        /// Takes the file as it is, without locks, journal or write-ahead log: for one that nobody writes.
+        case immutable
     }
 
     /// How far a checkpoint goes; see SQLite's `wal_checkpoint_v2`.
@@ -98,8 +103,10 @@ package final class Database {
             case .readOnly: SQLITE_OPEN_READONLY
             case .readWrite: SQLITE_OPEN_READWRITE
             case .create: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+            case .immutable: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
             }
-        let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+        let name = mode == .immutable ? Self.immutableName(path) : path
+        let code = sqlite3_open_v2(name, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
         guard code == SQLITE_OK, let opened else {
             let error = Database.error(opened, code, "open", path)
             sqlite3_close_v2(opened)
@@ -110,6 +117,19 @@ package final class Database {
     }
 
     deinit { sqlite3_close_v2(handle) }
+
+    /// https://www.sqlite.org/uri.html
+    private static func immutableName(_ path: String) -> String {
+        let escaped = path.map { character -> String in
+            switch character {
+            case "%": "%25"
+            case "?": "%3f"
+            case "#": "%23"
+            default: String(character)
+            }
+        }
+        return "file:\(escaped.joined())?immutable=1"
+    }
 
     /// Runs one or more statements, ignoring rows.
     package func execute(_ sql: String) throws {

@@ -183,7 +183,18 @@ enum SegmentFile {
 
     /// Opens a reading connection: it writes no byte of the database and never checkpoints.
     static func openReader(_ name: SegmentName, in directory: String) throws -> Database {
-        let database = try Database(path: name.path(in: directory), mode: .readOnly)
+        let path = name.path(in: directory)
+        do {
+            return try openReader(path, .readOnly)
+        } catch let error as SQLiteError where error.needsRollback && (FileSystem.fileSize(path + "-wal") ?? 0) == 0 {
+            // The process ended while the segment left its WAL behind. Everything is in the database file, the journal
+            // holds only the old mode.
+            return try openReader(path, .immutable)
+        }
+    }
+
+    private static func openReader(_ path: String, _ mode: Database.Mode) throws -> Database {
+        let database = try Database(path: path, mode: mode)
         database.setBusyTimeout(milliseconds: 2_000)
         try database.disableCheckpointOnClose()
         try database.setPragma("mmap_size", "0")
