@@ -129,7 +129,8 @@ let package = Package(
         tests(
             "EdgeRelayTests",
             [
-                "EdgeRelay", "AlertRules", "MQTTClient", "MQTTServer", "Models", "SyncProtocol", "JSON", "System", "Log",
+                "EdgeRelay", "AlertRules", "MQTTClient", "MQTTServer", "Models", "SyncProtocol", "JSON", "System",
+                "Log",
                 "Configuration", "Crypto", "SegmentedLog", "HTTPClient", "HTTPServer", "Metrics", "Identity",
             ]),
         tests(

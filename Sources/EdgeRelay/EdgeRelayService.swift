@@ -53,19 +53,14 @@ package final class EdgeRelayService: Sendable {
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
         let (store, recovered) = (storage.store, storage.recovered)
-
         let certificates = try RelayIdentity(configuration, time: time, log: log)
         identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
         let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
         book.restore(recovered.alerts)
-        let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
-        self.delivery = delivery
-        alerting = Alerting(
-            relayID: relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
-            onRaised: { delivery.offer($0, rule: $1) })
-        try delivery.start(recovered: recovered.alerts, rules: rules)
+        (delivery, alerting) = try Self.alerting(
+            configuration, rules, book, recovered: recovered.alerts, time: time, log: log)
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
@@ -113,6 +108,18 @@ package final class EdgeRelayService: Sendable {
             (forwarder?.start() ?? [])
             + [maintenance.start(), operations.supervisionThread(), console.largeAnswersThread()]
         announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
+    }
+
+    private static func alerting(
+        _ configuration: RelayConfiguration, _ rules: RuleSet, _ book: AlertBook, recovered: [AlertEntry],
+        time: any TimeSource, log: Log
+    ) throws -> (AlertDelivery, Alerting) {
+        let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
+        let alerting = Alerting(
+            relayID: configuration.relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
+            onRaised: { delivery.offer($0, rule: $1) })
+        try delivery.start(recovered: recovered, rules: rules)
+        return (delivery, alerting)
     }
 
     private func announce(_ configuration: RelayConfiguration, rulesVersion: Int, status: String) {

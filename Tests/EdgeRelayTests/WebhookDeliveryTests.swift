@@ -99,7 +99,7 @@ struct WebhookDeliveryTests {
         #expect(delivery.deliveries(of: DeliveryFixture.alert(1).alertID).first?.tries == 3)
         #expect(receiver.received.map { $0.headers["columba-try"] } == ["1", "2", "3"])
         #expect(fixture.log.lines.contains { $0.contains("delivery_failing") && $0.contains("answered 500") })
-        #expect(fixture.log.lines.contains { $0.contains("delivery_recovered") })
+        #expect(eventually { fixture.log.lines.contains { $0.contains("delivery_recovered") } })
         #expect(!fixture.log.lines.contains { $0.contains("Ada") || $0.contains("127.0.0.1") })
     }
 
