@@ -121,6 +121,8 @@ extension RelayConfiguration {
         if dataDirectory != old.dataDirectory { keys.append("data_dir") }
         if central != old.central { keys.append("central") }
         if tls != old.tls { keys.append("tls") }
+        if alerts != old.alerts { keys.append("alerts") }
+        if mqtt != old.mqtt { keys.append("mqtt") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
         if mqtt != old.mqtt { keys.append(mqtt.listen != old.mqtt.listen ? "mqtt_listen" : "mqtt") }
