@@ -90,6 +90,7 @@ struct ServerTests {
         let late = try listener.client(.v5, name: "d-9")
         late.send(Packets.publish(.v5))
         #expect(eventually { listener.handler.waiting == 1 }, "others are served as before")
+        withExtendedLifetime(clients) {}
     }
 
     @Test("stopping: no new connection, what is under way is answered, then the goodbye")

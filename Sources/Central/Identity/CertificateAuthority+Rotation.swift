@@ -20,7 +20,7 @@ extension CertificateAuthority {
 
     /// Certificates that only a former authority vouches for: the newest of their identity, valid, not revoked.
     package func dependentOnFormer() throws -> [Certificate] {
-        let began = try issuer().certificate.notBefore
+        let present = try issuer().certificate
         let denied = try denyList()
         var newest: [String: Certificate] = [:]
         for certificate in try issued() {
@@ -29,7 +29,8 @@ extension CertificateAuthority {
             if (newest[kind]?.notBefore ?? .min) <= certificate.notBefore { newest[kind] = certificate }
         }
         return newest.values.filter { certificate in
-            certificate.notBefore < began && certificate.notAfter > nowSeconds
+            // By signature, not by time: an authority may take over in the second in which the former still signed.
+            !certificate.isSigned(by: present) && certificate.notAfter > nowSeconds
                 && !denied.serials.contains(certificate.serial)
                 && !denied.identities.contains(certificate.identity?.uri ?? "")
         }

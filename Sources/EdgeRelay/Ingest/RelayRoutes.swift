@@ -118,7 +118,7 @@ package struct RelayRoutes: HTTPHandler {
                 isValid = (1...10_000).contains(limit)
             case "folded":
                 folded = value == "true"
-                isValid = value == "true" || value == "false" || value.isEmpty
+                isValid = value == "true" || value == "false"
             default: break
             }
             guard isValid else {
