@@ -23,14 +23,16 @@ extension CertificateAuthority {
         let present = try issuer().certificate
         let denied = try denyList()
         var newest: [String: Certificate] = [:]
+        var renewed: Set<String> = []
         for certificate in try issued() {
             guard let identity = certificate.identity else { continue }
             let kind = "\(identity.uri) \(certificate.isAuthority)"
+            // By signature, not by time: the new authority may sign in the second in which the former still did.
+            if certificate.isSigned(by: present) { renewed.insert(kind) }
             if (newest[kind]?.notBefore ?? .min) <= certificate.notBefore { newest[kind] = certificate }
         }
-        return newest.values.filter { certificate in
-            // By signature, not by time: an authority may take over in the second in which the former still signed.
-            !certificate.isSigned(by: present) && certificate.notAfter > nowSeconds
+        return newest.filter { !renewed.contains($0.key) }.values.filter { certificate in
+            certificate.notAfter > nowSeconds
                 && !denied.serials.contains(certificate.serial)
                 && !denied.identities.contains(certificate.identity?.uri ?? "")
         }
