@@ -68,22 +68,32 @@ package struct AlertEvaluator: Sendable {
         _ report: ParsedReport, identity: ReportIdentity, at now: UInt64, isLate: Bool = false
     ) -> [RaisedAlert] {
         guard hasStatefulRules else { return [] }
-        return isLate ? alerts(report, identity, now, &late) : alerts(report, identity, now, &live)
+        let rules = Stateful(rules: statefulRules, cooldowns: cooldowns)
+        return isLate ? rules.alerts(report, identity, now, &late) : rules.alerts(report, identity, now, &live)
     }
 
-    private func alerts(
-        _ report: ParsedReport, _ identity: ReportIdentity, _ now: UInt64, _ memory: inout Memory
+    /// The rules with memory, apart from the memory: a method of the whole evaluator that changes a part of it would
+    /// copy all drones' memory for every report.
+    fileprivate struct Stateful {
+        let rules: [Rule]
+        let cooldowns: [String: Double]
+    }
+}
+
+extension AlertEvaluator.Stateful {
+    fileprivate func alerts(
+        _ report: ParsedReport, _ identity: ReportIdentity, _ now: UInt64, _ memory: inout AlertEvaluator.Memory
     ) -> [RaisedAlert] {
-        let isFull = memory.drones.count >= Self.maxDrones && memory.drones[identity.droneID] == nil
-        if isFull || memory.streaks >= Self.maxStreaks { memory = Memory() }
+        let isFull = memory.drones.count >= AlertEvaluator.maxDrones && memory.drones[identity.droneID] == nil
+        if isFull || memory.streaks >= AlertEvaluator.maxStreaks { memory = AlertEvaluator.Memory() }
         let (raised, added) = alerts(
-            report, identity, now, drone: &memory.drones[identity.droneID, default: DroneMemory()])
+            report, identity, now, drone: &memory.drones[identity.droneID, default: AlertEvaluator.DroneMemory()])
         memory.streaks += added
         return raised
     }
 
     private func alerts(
-        _ report: ParsedReport, _ identity: ReportIdentity, _ now: UInt64, drone: inout DroneMemory
+        _ report: ParsedReport, _ identity: ReportIdentity, _ now: UInt64, drone: inout AlertEvaluator.DroneMemory
     ) -> (raised: [RaisedAlert], added: Int) {
         // Reports out of order or repeated within a boot say nothing about "consecutive": they neither count nor reset.
         if drone.boot == identity.boot, identity.seq <= drone.seq { return ([], 0) }
@@ -92,14 +102,14 @@ package struct AlertEvaluator: Sendable {
         let before = drone.streaks.count
         var raised: [RaisedAlert] = []
         for key in drone.streaks.keys { drone.streaks[key]?.isCurrent = false }
-        for rule in statefulRules {
+        for rule in rules {
             for match in rule.condition.matches(report) {
-                let key = Key(rule: rule.name, subject: match.subject)
-                var streak = drone.streaks[key] ?? Streak()
+                let key = AlertEvaluator.Key(rule: rule.name, subject: match.subject)
+                var streak = drone.streaks[key] ?? AlertEvaluator.Streak()
                 streak.count = min(streak.count + 1, rule.forReports)
                 streak.isCurrent = true
                 let fires = streak.count >= rule.forReports && !streak.isCoolingDown(rule.cooldownSeconds, at: now)
-                if fires, raised.count < Self.maxAlertsPerReport {
+                if fires, raised.count < AlertEvaluator.maxAlertsPerReport {
                     streak.raisedAt = now
                     raised.append(RaisedAlert(rule: rule, match: match))
                 }
@@ -112,9 +122,9 @@ package struct AlertEvaluator: Sendable {
 }
 
 extension AlertEvaluator {
-    private struct Key: Hashable { let rule: String; let subject: String }
+    fileprivate struct Key: Hashable { let rule: String; let subject: String }
 
-    private struct Streak {
+    fileprivate struct Streak {
         var count = 0
         var isCurrent = false
         var raisedAt: UInt64?
@@ -126,7 +136,7 @@ extension AlertEvaluator {
         }
     }
 
-    private struct DroneMemory {
+    fileprivate struct DroneMemory {
         /// The last report counted, so that a resent one does not count twice.
         var boot = ""
         var seq: Int64 = -1
@@ -145,7 +155,7 @@ extension AlertEvaluator {
         }
     }
 
-    private struct Memory {
+    fileprivate struct Memory {
         var drones: [String: DroneMemory] = [:]
         /// Of all drones together.
         var streaks = 0
