@@ -54,7 +54,8 @@ let package = Package(
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
-        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
+        shim("CTLS", ["CGnuTLS"]),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS", "CTLS"]),
         shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
@@ -66,10 +67,11 @@ let package = Package(
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
-        platform("HTTPServer", ["CHTTPServer", "Models"]),
+        platform("TLS", ["CTLS", "System"]),
+        platform("HTTPServer", ["CHTTPServer", "Models", "TLS"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("MQTTClient", ["CMosquitto"]),
-        platform("MQTTServer", ["System"]),
+        platform("MQTTServer", ["System", "TLS"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -83,7 +85,7 @@ let package = Package(
         // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
         module(
             "Identity",
-            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System", "TLS"]),
         module("SyncProtocol", ["Models"]),
         // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
         module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
@@ -92,7 +94,7 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity",
+                "Certificates", "Identity", "TLS",
             ]),
         module(
             "Central",
@@ -124,7 +126,7 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
-        tests("MQTTServerTests", ["MQTTServer", "System"]),
+        tests("MQTTServerTests", ["MQTTServer", "System", "TLS", "Certificates"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
@@ -146,7 +148,9 @@ let package = Package(
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
                 "System", "Certificates",
             ]),
-        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
+        tests(
+            "IdentityTests",
+            ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17
