@@ -33,7 +33,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency], path: String? 
     .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
 let package = Package(
@@ -119,6 +119,8 @@ let package = Package(
             path: "bench/columba-bench"),
 
         // Tests
+        .target(
+            name: "TestSupport", dependencies: ["System"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models", "JSON"]),
         tests(

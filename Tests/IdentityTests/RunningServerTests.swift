@@ -8,6 +8,7 @@ import Identity
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("a TLS server while it runs", .serialized)
 struct RunningServerTests {
