@@ -100,7 +100,8 @@ let package = Package(
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
-        module("Simulation", ["Models", "HTTPClient", "System"]),
+        module("DroneClient", ["HTTPClient", "System"]),
+        module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
@@ -109,13 +110,17 @@ let package = Package(
         module(
             "ColumbaCommands",
             [
-                "Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System", "Certificates",
+                "Simulation", "DroneClient", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System",
+                "Certificates",
                 "HTTPClient", "Identity",
             ]),
         program("columba", ["ColumbaCommands"]),
         program(
             "columba-bench",
-            ["CHTTPClient", "System", "Simulation", "Models", "SyncProtocol", "Compression", "Crypto", "HTTPClient"],
+            [
+                "CHTTPClient", "System", "Simulation", "DroneClient", "Models", "SyncProtocol", "Compression", "Crypto",
+                "HTTPClient",
+            ],
             path: "bench/columba-bench"),
 
         // Tests
@@ -141,7 +146,9 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
-        tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
+        tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
+        tests(
+            "SimulationTests", ["Simulation", "DroneClient", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests(
             "IntegrationTests",
             [

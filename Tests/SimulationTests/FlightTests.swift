@@ -1,5 +1,6 @@
 // The reference client against relays that lose, refuse and delay: nothing is given up, nothing changes on the way.
 import Models
+import DroneClient
 import Simulation
 import Synchronization
 import System
