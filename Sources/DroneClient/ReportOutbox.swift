@@ -1,9 +1,9 @@
-// What a drone has to say and nobody has acknowledged yet, and what to do next about it. Pure: the clock, chance and the
-// network are its owner's.
+// What a drone has to say and nobody has acknowledged yet, and what to do next about it. Pure: the clock, chance and
+// the network are its owner's.
 //
-// Newest first: after an hour out of reach the report that may raise an alert is the one of this minute, and relays take
-// reports in any order. Memory is bounded: at a limit the oldest report goes, and the owner is told, because a drone
-// that stops reporting what it sees now is of no use to anyone.
+// Newest first: after an hour out of reach the report that may raise an alert is the one of this minute, and relays
+// take reports in any order. Memory is bounded: at a limit the oldest report goes, and the owner is told, because a
+// drone that stops reporting what it sees now is of no use to anyone.
 
 package struct OutgoingReport: Sendable, Equatable {
     /// The owner's name for it, given back with its outcome.
