@@ -32,7 +32,12 @@ struct Recovery {
 
     func run() throws -> RecoveredLog {
         if !configuration.readOnly {
-            try FileSystem.makeDirectories(directory)
+            do {
+                try SegmentFile.makeDirectory(directory)
+            } catch let error as SystemError where error.isFull && configuration.appends {
+                // Nothing can be in it. It is made with its first segment, once there is room.
+                return RecoveredLog(nextPosition: configuration.firstPosition)
+            }
             try tidy()
         }
         let names = try segmentNames()

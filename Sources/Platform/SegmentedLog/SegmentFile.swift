@@ -121,6 +121,14 @@ enum SegmentFile {
     static let insertEntry = "INSERT INTO entries VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
     static let insertMeta = "INSERT OR REPLACE INTO meta VALUES(?1, ?2)"
 
+    /// Makes a log's directory, durably.
+    static func makeDirectory(_ directory: String) throws {
+        if FileSystem.isDirectory(directory) { return }
+        try FileSystem.makeDirectories(directory)
+        guard let slash = directory.lastIndex(of: "/"), slash != directory.startIndex else { return }
+        try FileSystem.syncDirectory(String(directory[..<slash]))
+    }
+
     /// Creates an empty segment under its name so that a crash at any step leaves either nothing or all of it:
     /// a database whose WAL holds the schema. So an unsealed segment without a WAL has lost entries, for certain.
     static func prepare(_ name: SegmentName, in directory: String, pageBytes: Int) throws {
