@@ -59,9 +59,10 @@ let package = Package(
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
+        shim("CSQLiteVFS", ["CSQLite"]),
 
         // One module per outside library
-        platform("SQLite", ["CSQLite"]),
+        platform("SQLite", ["CSQLite", "CSQLiteVFS"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("Certificates", ["CCrypto"]),
