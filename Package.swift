@@ -33,7 +33,7 @@ func program(_ name: String, _ dependencies: [Target.Dependency], path: String? 
     .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
 }
 
 let package = Package(
@@ -60,9 +60,10 @@ let package = Package(
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
+        shim("CSQLiteVFS", ["CSQLite"]),
 
         // One module per outside library
-        platform("SQLite", ["CSQLite"]),
+        platform("SQLite", ["CSQLite", "CSQLiteVFS"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("Certificates", ["CCrypto"]),
@@ -102,7 +103,8 @@ let package = Package(
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
             ]),
-        module("Simulation", ["Models", "HTTPClient", "System"]),
+        module("DroneClient", ["HTTPClient", "System"]),
+        module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
@@ -111,16 +113,22 @@ let package = Package(
         module(
             "ColumbaCommands",
             [
-                "Simulation", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System", "Certificates",
+                "Simulation", "DroneClient", "AlertRules", "Models", "JSON", "Configuration", "Crypto", "System",
+                "Certificates",
                 "HTTPClient", "Identity",
             ]),
         program("columba", ["ColumbaCommands"]),
         program(
             "columba-bench",
-            ["CHTTPClient", "System", "Simulation", "Models", "SyncProtocol", "Compression", "Crypto", "HTTPClient"],
+            [
+                "CHTTPClient", "System", "Simulation", "DroneClient", "Models", "SyncProtocol", "Compression", "Crypto",
+                "HTTPClient",
+            ],
             path: "bench/columba-bench"),
 
         // Tests
+        .target(
+            name: "TestSupport", dependencies: ["System"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models", "JSON"]),
         tests(
@@ -141,7 +149,9 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
-        tests("SimulationTests", ["Simulation", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
+        tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
+        tests(
+            "SimulationTests", ["Simulation", "DroneClient", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
         tests(
             "IntegrationTests",
             [

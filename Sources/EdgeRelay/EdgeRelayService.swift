@@ -139,8 +139,7 @@ package final class EdgeRelayService: Sendable {
         guard !configuration.central.isEmpty else { return nil }
         return Forwarder(
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
-            limits: .init(
-                maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
+            limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onArchived: onArchived)
     }
@@ -150,8 +149,8 @@ package final class EdgeRelayService: Sendable {
         onFatal: @escaping @Sendable (String) -> Void
     ) -> BufferWriter {
         let epoch = store.current.epoch
-        return BufferWriter(log: store.current.log, progress: progress) { through in
-            forwarder?.committed(epoch: epoch, through: through)
+        return BufferWriter(log: store.current.log, progress: progress) { through, alerts in
+            forwarder?.committed(epoch: epoch, through: through, alerts: alerts)
             gauge.committed()
         } onFailure: { error in
             log.error("buffer_write_failed", ["error": .string("\(error)")])

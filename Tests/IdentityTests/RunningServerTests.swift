@@ -9,6 +9,7 @@ import Synchronization
 import System
 import TLS
 import Testing
+import TestSupport
 
 @Suite("a TLS server while it runs", .serialized)
 struct RunningServerTests {

@@ -135,17 +135,6 @@ final class TestServer: Sendable {
     }
 }
 
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, 2)
-    }
-    return true
-}
-
 /// The distribution's `openssl` and `curl`, for certificates and handshakes that our own code refuses to make.
 enum Command {
     /// Nil where the program is not installed.
@@ -159,7 +148,7 @@ enum Command {
         configuration.standardOutput = .file(output)
         configuration.standardError = .file(output + ".errors")
         let process = try ChildProcess(configuration)
-        guard let status = try process.wait(timeoutSeconds: 30) else {
+        guard let status = try process.wait(timeoutSeconds: 90) else {
             process.kill()
             return (false, "no end")
         }

@@ -98,7 +98,7 @@ final class SecureStation {
         try client.perform(
             HTTPClientRequest(
                 method: method, url: "https://127.0.0.1:\(port)\(path)", headers: [("Content-Type", type)],
-                body: body.map { Array($0.utf8) }, timeoutSeconds: 15, tls: tls(directory)))
+                body: body.map { Array($0.utf8) }, timeoutSeconds: 60, tls: tls(directory)))
     }
 
     func post(
