@@ -96,3 +96,67 @@ struct AdmissionTests {
         #expect(ask(server, known, tls), "its connection was not touched")
     }
 }
+
+/// Slow senders (F98) are told by the bytes that come, and TLS has bytes of its own.
+@Suite("slow clients over TLS", .serialized)
+struct SlowClientTLSTests {
+    /// What `openssl s_client` with a drone's certificate sends, and after how many seconds it is cut off.
+    private func send(
+        _ script: String, to change: (inout HTTPAdmissionLimits) -> Void
+    ) throws -> (seconds: Double, counts: HTTPConnectionCounts, isServed: Bool) {
+        let (folder, authority) = (try Folder(), try TestAuthority())
+        let server = try TestServer(try authority.serverCredentials()) {
+            change(&$0.admission)
+            $0.watchMilliseconds = 20
+        }
+        let pair = try folder.file("d-1.pem", try authority.pair("columba://drone/d-1"))
+        var configuration = ChildProcess.Configuration(
+            executable: "/bin/sh",
+            arguments: [
+                "-c",
+                "(sleep 0.3; \(script)) | "
+                    + "openssl s_client -quiet -no_ign_eof -cert \(pair) -key \(pair) "
+                    + "-connect 127.0.0.1:\(server.server.port)",
+            ])
+        configuration.standardOutput = .null
+        configuration.standardError = .null
+        configuration.ownProcessGroup = true
+        let started = SystemTime().monotonicNanoseconds()
+        let client = try ChildProcess(configuration)
+        try #require(eventually { server.server.counts.open == 1 }, "it did not connect")
+        _ = eventually(within: 15) { server.server.counts.open == 0 }
+        let seconds = Double(SystemTime().monotonicNanoseconds() - started) / 1e9
+        let counts = server.server.counts
+        kill(-client.processID, SIGKILL)
+        let isServed = try server.answer(to: authority.pair("columba://drone/d-2"), trusting: authority.pem, in: folder)
+        return (seconds, counts, isServed == "columba://drone/d-2")
+    }
+
+    @Test("a header that comes byte by byte is cut at its limit")
+    func header() throws {
+        let drip = "printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n'; while printf 'A: b\\r\\n'; do sleep 0.1; done"
+        let result = try send(drip) { $0.headerSeconds = 1 }
+        #expect(result.counts.slowHeader == 1 && result.seconds < 10, "\(result)")
+        #expect(result.isServed)
+    }
+
+    @Test("a drone that connects and takes its time before its first request is no slow sender")
+    func silentAtFirst() throws {
+        let request = "sleep 2; printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'; sleep 1"
+        let result = try send(request) { $0.headerSeconds = 1 }
+        #expect(result.counts.slowHeader == 0 && result.seconds > 2.5, "\(result)")
+    }
+
+    @Test("a body that comes byte by byte is cut at its limit")
+    func body() throws {
+        let drip =
+            "printf 'POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000\\r\\n\\r\\n'; "
+            + "while printf x; do sleep 0.1; done"
+        let result = try send(drip) {
+            $0.bodyGraceSeconds = 0.5
+            $0.bodyBytesPerSecond = 1_000
+        }
+        #expect(result.counts.slowBody == 1 && result.seconds < 10, "\(result)")
+        #expect(result.isServed)
+    }
+}

@@ -34,6 +34,8 @@ void chs_now_known(chs_server *server, struct MHD_Connection *connection) {
     if (!watched->is_known) {
         unlink_unknown(server, watched);
         watched->is_known = true;
+        // The handshake's bytes were not a header's: the watcher begins anew.
+        watched->seen_requests = ~0u;
         server->unknown -= 1;
     }
     pthread_mutex_unlock(&server->places);

@@ -15,7 +15,8 @@ package struct HTTPAdmissionLimits: Sendable, Equatable {
     package var reservedForKnownPercent = 25
     /// Loopback is exempt from the limits per address: a proxy on this machine speaks for many.
     package var exemptsLoopback = true
-    /// From a request's first byte (on TLS: of the handshake) to its complete header; then the connection is closed.
+    /// From a request's first byte to its complete header, and from the first byte of a TLS handshake to its end; then
+    /// the connection is closed.
     package var headerSeconds = 5.0
     /// For a body of up to 256 KiB, and for each further 256 KiB of it; then the connection is closed.
     package var bodySeconds = 30.0
