@@ -65,7 +65,7 @@ final class TestSocket {
     }
 
     /// Reads `count` bytes, or fewer if the relay closes or the time is over.
-    func read(_ count: Int, withinMilliseconds: Int32 = 5_000) -> [UInt8] {
+    func read(_ count: Int, withinMilliseconds: Int32 = 30_000) -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count, isReadable(withinMilliseconds: withinMilliseconds) {
             var piece = [UInt8](repeating: 0, count: count - bytes.count)
@@ -77,7 +77,7 @@ final class TestSocket {
     }
 
     /// Whether the relay closes, after whatever it still sends.
-    func isClosed(withinMilliseconds: Int32 = 5_000) -> Bool {
+    func isClosed(withinMilliseconds: Int32 = 30_000) -> Bool {
         var byte: UInt8 = 0
         while isReadable(withinMilliseconds: withinMilliseconds) {
             if recv(descriptor, &byte, 1, 0) <= 0 { return true }
@@ -111,15 +111,4 @@ struct Listener {
         try #require(answer.count >= 4 && answer[3] == 0, "\(answer)")
         return socket
     }
-}
-
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, 5)
-    }
-    return true
 }
