@@ -25,7 +25,9 @@ package struct ForwarderStateMachine: Sendable {
         var numbers = IntervalSet()
         let address: Int
         let startedAt: UInt64
-        var start: LinkControl.Start
+        /// When its bytes began to go, and how many batches were under way then.
+        var sentAt: UInt64 = 0
+        var sharedBy = 1
         /// Expected until the batch is read, then known.
         var wireBytes = 0
         var lineBytes = 0
@@ -156,7 +158,8 @@ package struct ForwarderStateMachine: Sendable {
         flight.numbers = numbers
         flight.wireBytes = wire
         flight.lineBytes = lineBytes
-        flight.start = link.start(at: now, linkIsIdle: flights.count == 1)
+        flight.sentAt = now
+        flight.sharedBy = batchesInFlight
         flights[id] = flight
         let allowed = link.deadline(records: numbers.count, wireBytesInFlight: wireInFlight)
         flights[id]?.deadline = now + seconds(allowed)
@@ -192,8 +195,9 @@ package struct ForwarderStateMachine: Sendable {
         let notTaken = flight.numbers.subtracting(epochs[index].received).subtracting(epochs[index].archived)
         epochs[index].giveBack(notTaken)
         link.acknowledged(
-            flight.start, wireBytes: flight.wireBytes, wasFull: flight.isFull, roundTripSeconds: roundTripSeconds,
-            at: now)
+            wireBytes: flight.wireBytes, seconds: Double(now - min(now, flight.sentAt)) / 1e9,
+            sharedBy: Double(flight.sharedBy + batchesInFlight + 1) / 2, wasFull: flight.isFull,
+            roundTripSeconds: roundTripSeconds)
         if let split = splitBytes { splitBytes = split * 2 >= limits.maxBatchBytes ? nil : split * 2 }
         if refusals[flight.epoch] != nil { flight.numbers.forEachRange { clearRefusals(flight.epoch, $0) } }
         if notTaken.count < flight.numbers.count {
@@ -236,7 +240,10 @@ package struct ForwarderStateMachine: Sendable {
         let isNew = backoff.failed(
             startedAt: flight.startedAt, retryAfterSeconds: retryAfter, isUnreachable: isLink, rounds: addresses.count,
             at: now, jitter: jitter)
-        if isNew, isLink { link.failed(isTimeout: failure == .timedOut) }
+        if isNew, isLink, flight.lane != nil {
+            link.failed(
+                isTimeout: failure == .timedOut, afterSeconds: Double(now - min(now, flight.startedAt)) / 1e9)
+        }
     }
 
     private mutating func refuse(_ n: Int64, of name: String) {
@@ -268,7 +275,7 @@ package struct ForwarderStateMachine: Sendable {
     }
 
     mutating func spend(_ lane: ForwarderLane, _ bytes: Int, at now: UInt64) {
-        shares.charge(lane, bytes: Double(bytes))
+        shares.charge(lane, bytes: Double(bytes), limit: max(16 * 1024, 4 * link.windowBytes))
         budget.spend(Double(bytes), at: now)
     }
 
@@ -279,6 +286,8 @@ package struct ForwarderStateMachine: Sendable {
         for flight in flights.values where flight.epoch == name { numbers.formUnion(flight.numbers) }
         return numbers
     }
+
+    private var batchesInFlight: Int { flights.values.reduce(0) { $0 + ($1.lane == nil ? 0 : 1) } }
 
     var wireInFlight: Double { flights.values.reduce(0) { $0 + Double($1.wireBytes) } }
 
