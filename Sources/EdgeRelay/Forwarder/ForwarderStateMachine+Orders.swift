@@ -14,6 +14,8 @@ extension ForwarderStateMachine {
         if now < backoff.pausedUntil { return .wait(until: backoff.pausedUntil) }
         let allowed = consecutiveFailures > 0 ? 1 : credit.maxInFlight
         guard flights.count < allowed else { return .wait(until: now + seconds(1)) }
+        // Perhaps the link is gone: nothing more goes into it before that is known.
+        if flights.values.contains(where: { isOverdue($0, at: now) }) { return .wait(until: now + seconds(1)) }
         if let look = lookAround(at: now) { return look }
         switch nextBatch(at: now, lastSlot: flights.count + 1 == allowed && allowed > 1) {
         case .batch(let lane, let epoch): return send(lane, of: epoch, at: now)
@@ -35,7 +37,7 @@ extension ForwarderStateMachine {
         // One large record on a slow link is not stuck before its own deadline.
         let waitsForOne = flights.values.contains { $0.numbers.count == 1 && now <= $0.deadline }
         guard stuck ? watchdog.bitesNow(at: now) : !waitsForOne && watchdog.bites(at: now) else { return nil }
-        giveUpFlights()
+        giveUp(flights)
         _ = addresses.failed(addresses.current, at: now)
         return .restartConnection
     }
@@ -187,7 +189,7 @@ extension ForwarderStateMachine {
         let name = epochs[index].name
         let id = begin(
             Flight(
-                epoch: name, lane: nil, address: address, startedAt: now,
+                epoch: name, lane: nil, address: address, startedAt: now, sentAt: now,
                 deadline: now + seconds(LinkControl.deadlineSeconds), had: epochs[index].received))
         return .ask(
             Question(id: id, epoch: name, address: address, timeoutSeconds: LinkControl.deadlineSeconds))

@@ -59,6 +59,8 @@ package struct ForwarderStateMachine: Sendable {
     private var splitBytes: Int?
     private var refusals: [String: [Int64: Int]] = [:]
     private var answersWithoutProgress = 0
+    /// Grows when connections are not to be trusted any more: the next requests begin with new ones.
+    package private(set) var connections: UInt64 = 0
     /// Missing records of epochs that are released by now.
     private var missingReleased = 0
 
@@ -240,6 +242,7 @@ package struct ForwarderStateMachine: Sendable {
         let isNew = backoff.failed(
             startedAt: flight.startedAt, retryAfterSeconds: retryAfter, isUnreachable: isLink, rounds: addresses.count,
             at: now, jitter: jitter)
+        if failure == .timedOut { distrustConnections(at: now) }
         if isNew, isLink, flight.lane != nil {
             link.failed(
                 isTimeout: failure == .timedOut, afterSeconds: Double(now - min(now, flight.startedAt)) / 1e9)
@@ -266,12 +269,27 @@ package struct ForwarderStateMachine: Sendable {
         return nextID
     }
 
-    /// Gives up everything in flight; what is answered later is not listened to.
-    mutating func giveUpFlights() {
-        for (_, flight) in flights {
+    /// False once the request is answered or given up: its owner should end it.
+    package func isInFlight(_ id: UInt64) -> Bool { flights[id] != nil }
+
+    /// Gives requests up; what is answered later is not listened to.
+    mutating func giveUp(_ lost: [UInt64: Flight]) {
+        connections += 1
+        for (id, flight) in lost {
+            flights[id] = nil
             if let index = index(of: flight.epoch) { epochs[index].giveBack(flight.numbers) }
         }
-        flights = [:]
+    }
+
+    /// A request got no answer in time. What is half open for one connection is so for the others (F64): those that
+    /// have been silent for long are given up with it.
+    private mutating func distrustConnections(at now: UInt64) {
+        giveUp(flights.filter { isOverdue($0.value, at: now) })
+    }
+
+    /// Silent for longer than a batch should take. One large record may take its time.
+    func isOverdue(_ flight: Flight, at now: UInt64) -> Bool {
+        flight.numbers.count != 1 && flight.sentAt > 0 && now > flight.sentAt + seconds(link.patienceSeconds)
     }
 
     mutating func spend(_ lane: ForwarderLane, _ bytes: Int, at now: UInt64) {

@@ -45,6 +45,9 @@ struct LinkControl: Sendable {
 
     private var target: Double { min(Self.targetCapSeconds, max(Self.targetSeconds, 2 * roundTripSeconds + 0.5)) }
 
+    /// A request that is silent for longer is suspicious.
+    var patienceSeconds: Double { max(4, 2 * target) }
+
     /// Bytes on the wire that may be in flight.
     var windowBytes: Double { (bytesPerSecond ?? 0) * target }
 
