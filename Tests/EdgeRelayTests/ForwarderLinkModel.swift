@@ -124,6 +124,8 @@ struct ForwarderLinkModel {
             }
             moveBytes()
             finish()
+            // What was given up its owner ends.
+            requests.removeAll { !machine.isInFlight($0.id) }
             if now >= nextLook { takeOrders() }
         }
     }
@@ -168,7 +170,7 @@ struct ForwarderLinkModel {
     }
 
     private mutating func finish() {
-        for request in requests {
+        for request in requests where machine.isInFlight(request.id) {
             if let at = request.answerAt, now >= at {
                 end(request)
                 if let answer = request.answer {
