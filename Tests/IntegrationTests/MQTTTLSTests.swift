@@ -6,6 +6,7 @@ import HTTPClient
 import System
 import TestSupport
 import Testing
+import TestSupport
 
 @Suite("MQTT over TLS", .serialized)
 final class MQTTTLSTests {
