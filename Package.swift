@@ -99,6 +99,7 @@ let package = Package(
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
+                "AlertRules", "SQLite",
             ]),
         module("Simulation", ["Models", "HTTPClient", "System"]),
 
