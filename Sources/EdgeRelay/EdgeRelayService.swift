@@ -68,7 +68,8 @@ package final class EdgeRelayService: Sendable {
 
         // 3. The uplink.
         let wake = MaintenanceWake()
-        forwarder = Self.forwarder(configuration, storage, time: time, log: log) { wake.ring() }
+        let bell = ReporterBell(rules: relayRules)
+        forwarder = Self.forwarder(configuration, storage, bell, time: time, log: log) { wake.ring() }
 
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(configuration, storage)
@@ -84,12 +85,11 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
-        mqtt = try MQTTListener(
-            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
+        mqtt = try MQTTListener(configuration, ingest: ingest, identity: certificates, time: time, log: log)
         let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            identity: certificates, rules: relayRules, load: reload)
+            identity: certificates, mqtt: mqtt, rules: relayRules, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
@@ -103,7 +103,7 @@ package final class EdgeRelayService: Sendable {
 
         // 6. What happens by itself.
         reporter = Self.reporter(
-            configuration, storage, forwarder, relayRules, operations, writer, time: time, log: log
+            configuration, storage, forwarder, relayRules, bell, operations, writer, time: time, log: log
         ) { figures.now() }
         maintenance = Maintenance(
             time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
@@ -140,21 +140,20 @@ package final class EdgeRelayService: Sendable {
     }
 
     private static func forwarder(
-        _ configuration: RelayConfiguration, _ storage: RelayStorage, time: any TimeSource, log: Log,
-        onArchived: @escaping @Sendable () -> Void
+        _ configuration: RelayConfiguration, _ storage: RelayStorage, _ bell: ReporterBell, time: any TimeSource,
+        log: Log, onArchived: @escaping @Sendable () -> Void
     ) -> Forwarder? {
         guard !configuration.central.isEmpty else { return nil }
         return Forwarder(
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
-            limits: .init(
-                maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
+            limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
-            log: log.component("forwarder"), onArchived: onArchived)
+            log: log.component("forwarder"), onAcknowledgement: { bell.acknowledged($0) }, onArchived: onArchived)
     }
 
     private static func reporter(
         _ configuration: RelayConfiguration, _ storage: RelayStorage, _ forwarder: Forwarder?, _ rules: RelayRules,
-        _ operations: RelayOperations, _ writer: BufferWriter, time: any TimeSource, log: Log,
+        _ bell: ReporterBell, _ operations: RelayOperations, _ writer: BufferWriter, time: any TimeSource, log: Log,
         figures: @escaping @Sendable () -> RelayFigures
     ) -> RelayReporter? {
         guard let forwarder else { return nil }
@@ -162,7 +161,7 @@ package final class EdgeRelayService: Sendable {
             relayID: configuration.relayID, store: storage.store, forwarder: forwarder, rules: rules,
             figures: figures, records: { writer.snapshot.records }, time: time)
         return RelayReporter(
-            relayID: configuration.relayID, builder: builder, rules: rules,
+            relayID: configuration.relayID, builder: builder, rules: rules, bell: bell,
             hooks: .init(
                 apply: operations.apply, lost: { forwarder.status.missing },
                 quiet: { forwarder.status.waiting == 0 ? writer.snapshot.records : nil },
@@ -175,8 +174,8 @@ package final class EdgeRelayService: Sendable {
         onFatal: @escaping @Sendable (String) -> Void
     ) -> BufferWriter {
         let epoch = store.current.epoch
-        return BufferWriter(log: store.current.log, progress: progress) { through in
-            forwarder?.committed(epoch: epoch, through: through)
+        return BufferWriter(log: store.current.log, progress: progress) { through, alerts in
+            forwarder?.committed(epoch: epoch, through: through, alerts: alerts)
             gauge.committed()
         } onFailure: { error in
             log.error("buffer_write_failed", ["error": .string("\(error)")])

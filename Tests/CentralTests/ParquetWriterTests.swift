@@ -14,7 +14,10 @@ import Testing
         try FileSystem.makeDirectories(directory)
         let runner = DuckDBRunner(.init(executable: fixture.duckDB, temporaryDirectory: "\(fixture.directory)/tmp"))
         let writer = ParquetWriter(duckDB: runner, directory: directory)
-        let buffer = try RowBuffer(.reports, day: "2026-11-20", path: "\(directory)/reports.ndjson")
+        let buffer = try RowBuffer(.reports, day: "2026-11-20") {
+            try FileSystem.remove("\(directory)/reports.ndjson")
+            return try RowFile(path: "\(directory)/reports.ndjson")
+        }
         let bad: [Int: String] = [3: #"{"drone_id":"#, 40: #"{"drone_id":"a","seq":"x"}"#, 41: #"{"observed_at":{}}"#]
         for row in 0..<64 {
             let text = bad[row] ?? #"{"drone_id":"pw-\#(row)","seq":\#(row)}"#
@@ -26,8 +29,12 @@ import Testing
         let found = try writer.badRows(buffer, archivedAt: now)
         #expect(found == Set(bad.keys))
         #expect(try buffer.drop(found).map(\.n) == [3, 40, 41])
-        let files = try writer.convert([buffer], archivedAt: now)
-        #expect(files.count == 1 && files[0].rows == 61)
+        // A table whose rows are all good was finished by the first attempt already, and takes part in the second.
+        let other = try RowBuffer(.alerts, day: "2026-11-20") { try RowFile(path: "\(directory)/alerts.ndjson") }
+        try Array(#"{"kind":"alert"}"#.utf8).withUnsafeBytes { try other.append($0, "", nil) }
+        try other.sink.finish()
+        let files = try writer.convert([buffer, other], archivedAt: now)
+        #expect(files.count == 2 && files[0].rows == 61)
         let path = SQLText.literal(files[0].path)
         let answer = try runner.run("select count(*) as c, max(seq) as m from read_parquet(\(path));")
         #expect(String(decoding: answer, as: UTF8.self) == "{\"c\":61,\"m\":63}\n")

@@ -90,19 +90,19 @@ final class ArchiveCall {
         Set(undecided.compactMap { $0.isIdentityQuestion || $0.isRetry ? $0.fact.identity : nil })
     }
 
-    var recordQuestions: Set<DigestLookup.RecordNumber> {
+    var recordQuestions: Set<RecordNumber> {
         Set(undecided.filter { !$0.isIdentityQuestion }.map { .init(source: $0.fact.source, n: $0.fact.n) })
     }
 
     /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
     func resolve(
-        _ identities: [ReportIdentity: SHA256Digest], _ records: [DigestLookup.RecordNumber: [SHA256Digest]],
+        _ identities: [ReportIdentity: SHA256Digest], _ records: [RecordNumber: [SHA256Digest]],
         _ deduplicator: inout Deduplicator, prepare: (StreamedBatch) -> PreparedBatch
     ) throws {
         var prepared: (batch: Int, rows: PreparedBatch)?
         for item in undecided {
             let decision: Deduplicator.Decision
-            let number = DigestLookup.RecordNumber(source: item.fact.source, n: item.fact.n)
+            let number = RecordNumber(source: item.fact.source, n: item.fact.n)
             if item.isRetry {
                 decision = deduplicator.resolveRetry(
                     item.fact, stored: records[number] ?? [], archived: item.fact.identity.flatMap { identities[$0] })

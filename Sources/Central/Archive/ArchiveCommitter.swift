@@ -7,7 +7,6 @@ import JSON
 import Models
 import ObjectStore
 import SyncProtocol
-import System
 
 struct ArchiveCommitter {
     let tables: ArchiverTables
@@ -54,12 +53,9 @@ struct ArchiveCommitter {
         let padded = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
         let name = "part-\(padded)-\(Random.hex(bytes: 8)).parquet"
         let path = file.day.isEmpty ? name : "date=\(file.day)/\(name)"
-        guard let size = FileSystem.fileSize(file.path) else {
-            throw ArchiveError.conversion(type: "no Parquet file")
-        }
         try table.store.putFile("\(file.schema.name)/\(path)", fromPath: file.path)
         return DeltaAdd(
-            path: path, partitionValues: file.day.isEmpty ? [:] : ["date": file.day], size: size,
+            path: path, partitionValues: file.day.isEmpty ? [:] : ["date": file.day], size: file.bytes,
             modificationTime: milliseconds, dataChange: true, stats: file.statistics)
     }
 

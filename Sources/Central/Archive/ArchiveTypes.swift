@@ -86,16 +86,13 @@ package struct ArchiveStatistics: Sendable {
 package struct ArchiverConfiguration: Sendable {
     package var lake: any ObjectStore
     package var vault: any ObjectStore
-    /// Emptied at start; on the lake's file system, or every Parquet file is copied once more.
-    package var scratchDirectory: String
-    package var duckDB: DuckDBExecutable
+    package var engine: any ArchiveEngine
     /// Turns names into `person_id`. Losing it makes new reports of a person another person.
     package var hmacKey: [UInt8]
     /// Transactions in the log. One archiver writes them all.
     package var partitions = 1
-    package var duckDBMemoryBytes = 1 << 30
-    /// With a second one, one row group keeps it mostly waiting: a tenth faster for a third more processor time.
-    package var duckDBThreads = 1
+    /// A second thread parses ahead of the one that decides.
+    package var parsesAhead = true
     /// A snapshot of the deduplicator is written every so many commits.
     package var commitsPerSnapshot = 20
     /// Parquet files no version names are removed at start when they are older than this.
@@ -103,15 +100,21 @@ package struct ArchiverConfiguration: Sendable {
     /// Tests fail a call at a step.
     package var failurePoint: @Sendable (ArchiveStep) throws -> Void = { _ in }
 
+    package init(lake: any ObjectStore, vault: any ObjectStore, engine: any ArchiveEngine, hmacKey: [UInt8]) {
+        self.lake = lake
+        self.vault = vault
+        self.engine = engine
+        self.hmacKey = hmacKey
+    }
+
+    /// With DuckDB and its scratch files in `scratchDirectory` (see `DuckDBEngine`).
     package init(
         lake: any ObjectStore, vault: any ObjectStore, scratchDirectory: String, duckDB: DuckDBExecutable,
         hmacKey: [UInt8]
     ) {
-        self.lake = lake
-        self.vault = vault
-        self.scratchDirectory = scratchDirectory
-        self.duckDB = duckDB
-        self.hmacKey = hmacKey
+        self.init(
+            lake: lake, vault: vault,
+            engine: DuckDBEngine(executable: duckDB, scratchDirectory: scratchDirectory), hmacKey: hmacKey)
     }
 }
 

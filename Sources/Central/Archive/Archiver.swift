@@ -30,13 +30,13 @@ package final class Archiver: @unchecked Sendable {
     private let tables: ArchiverTables
     private let committer: ArchiveCommitter
     private let recovery: ArchiverRecovery
-    private let writer: ParquetWriter
+    private let engine: any ArchiveEngine
     private let lookup: DigestLookup
 
     /// nil after a failed call.
     private var working: RecoveredState?
     private var preparer: BatchPreparer
-    private var helperPreparer: Monitor<BatchPreparer>
+    private var helperPreparer: Monitor<BatchPreparer>?
     private var commitsSinceSnapshot = 0
     private let isArchiving = Mutex(false)
     private let published: Mutex<Published>
@@ -54,23 +54,17 @@ package final class Archiver: @unchecked Sendable {
         self.configuration = configuration
         self.time = time
         key = HMACSHA256(key: configuration.hmacKey)
-        try FileSystem.removeTree(configuration.scratchDirectory)
-        try FileSystem.makeDirectories(configuration.scratchDirectory)
+        engine = configuration.engine
+        try engine.reset()
         let now = Timestamp(microseconds: time.wallMicroseconds())
         tables = try ArchiverTables(lake: configuration.lake, vault: configuration.vault, createdAt: now)
-        var runner = DuckDBRunner.Configuration(
-            executable: configuration.duckDB, temporaryDirectory: "\(configuration.scratchDirectory)/duckdb")
-        runner.memoryBytes = configuration.duckDBMemoryBytes
-        runner.threads = configuration.duckDBThreads
-        let duckDB = DuckDBRunner(runner)
-        recovery = ArchiverRecovery(tables: tables, lake: configuration.lake, duckDB: duckDB)
-        writer = ParquetWriter(duckDB: duckDB, directory: configuration.scratchDirectory)
-        lookup = DigestLookup(duckDB: duckDB, directory: configuration.scratchDirectory)
+        recovery = ArchiverRecovery(tables: tables, lake: configuration.lake, engine: engine)
+        lookup = DigestLookup(engine: engine)
         committer = ArchiveCommitter(
             tables: tables, vault: configuration.vault, partitions: configuration.partitions,
             failurePoint: configuration.failurePoint)
         preparer = BatchPreparer(key: key)
-        helperPreparer = Monitor(BatchPreparer(key: key))
+        helperPreparer = configuration.parsesAhead ? Monitor(BatchPreparer(key: key)) : nil
         let recovered = try recovery.recover()
         _ = try recovery.removeOrphans(now: now, graceSeconds: configuration.orphanGraceSeconds)
         working = recovered
@@ -125,11 +119,9 @@ package final class Archiver: @unchecked Sendable {
         working = nil
         try checkPositions(batches, after: state.position)
         let position = batches.last?.position ?? state.position
-        let directory = "\(configuration.scratchDirectory)/call"
-        try FileSystem.removeTree(directory)
-        try FileSystem.makeDirectories(directory)
+        try engine.beginCall()
         let call = ArchiveCall(
-            batches, rows: RowBuffers(directory: directory), alertsThrough: ArchiverTables.position(tables.alerts),
+            batches, rows: RowBuffers(engine: engine), alertsThrough: ArchiverTables.position(tables.alerts),
             duplicatesThrough: ArchiverTables.position(tables.duplicates))
         let names = try decide(call, &state)
         try resolve(call, &state)
@@ -138,7 +130,7 @@ package final class Archiver: @unchecked Sendable {
         try configuration.failurePoint(.convert)
         let files = try convert(call, now)
         let commit = try committer.commit(files, call, position: position, now: now)
-        try FileSystem.removeTree(directory)
+        try engine.endCall()
         state.deduplicator.committed()
         state.position = position
         for note in commit.relays {
@@ -153,7 +145,7 @@ package final class Archiver: @unchecked Sendable {
 
     private func recoverAfterFailure() throws -> RecoveredState {
         preparer = BatchPreparer(key: key)
-        helperPreparer = Monitor(BatchPreparer(key: key))
+        helperPreparer = configuration.parsesAhead ? Monitor(BatchPreparer(key: key)) : nil
         let recovered = try recovery.recover()
         publish(recovered)
         return recovered
@@ -179,15 +171,16 @@ package final class Archiver: @unchecked Sendable {
         }
     }
 
-    /// Two threads parse, this one decides, in the stream's order.
+    /// This thread decides, in the stream's order, and parses; with `parsesAhead` another one parses as well.
     private func decide(_ call: ArchiveCall, _ state: inout RecoveredState) throws -> [SeenName] {
         var names: [SeenName] = []
         let pipeline = PreparationPipeline(call.batches)
-        let helper = helperPreparer
-        let thread = WorkerThread(name: "archive-parse") { helper.withLock { pipeline.help($0) } }
+        let thread = helperPreparer.map { helper in
+            WorkerThread(name: "archive-parse") { helper.withLock { pipeline.help($0) } }
+        }
         defer {
             pipeline.stop()
-            thread.join()
+            thread?.join()
         }
         for index in call.batches.indices {
             let prepared = pipeline.take(index, preparer)
@@ -222,17 +215,17 @@ package final class Archiver: @unchecked Sendable {
 
     private func convert(_ call: ArchiveCall, _ now: Timestamp) throws -> [ConvertedFile] {
         do {
-            return try writer.convert(call.rows.all, archivedAt: now)
+            return try engine.convert(call.rows.all, archivedAt: now)
         } catch let error as DuckDBError {
             guard error.kind == .rejected else { throw ArchiveError.conversion(type: error.type) }
         }
         for buffer in call.rows.all {
-            let bad = try writer.badRows(buffer, archivedAt: now)
+            let bad = try engine.badRows(buffer, archivedAt: now)
             guard !bad.isEmpty else { continue }
             for origin in try buffer.drop(bad) { call.rejectRow(origin, of: buffer.schema) }
         }
         do {
-            return try writer.convert(call.rows.all, archivedAt: now)
+            return try engine.convert(call.rows.all, archivedAt: now)
         } catch let error as DuckDBError {
             throw ArchiveError.conversion(type: error.type)
         }

@@ -2,11 +2,9 @@
 // newest version does not cover is decided again from the stream, whichever secondary table already has its rows.
 
 import Crypto
-import DuckDB
 import Models
 import ObjectStore
 import SyncProtocol
-import System
 
 struct ArchiverTables {
     let reports: DeltaTable
@@ -41,7 +39,7 @@ struct RecoveredState {
 struct ArchiverRecovery {
     let tables: ArchiverTables
     let lake: any ObjectStore
-    let duckDB: DuckDBRunner
+    let engine: any ArchiveEngine
 
     func recover() throws -> RecoveredState {
         for table in tables.all { _ = try table.refresh() }
@@ -76,36 +74,17 @@ struct ArchiverRecovery {
             knownPersons: try readPersons(), position: ArchiverTables.position(tables.reports))
     }
 
-    /// Ranges of report numbers, not numbers: an hour of a drone is one line.
     private func readIdentities(_ files: [String], into identities: inout IdentityTracker) throws {
         let paths = files.sorted().compactMap { lake.localPath("reports/\($0)") }
-        guard !paths.isEmpty else { return }
-        let output = try duckDB.run(
-            """
-            .mode list
-            .headers off
-            select drone_id, boot, min(seq), max(seq) from (
-              select drone_id, boot, seq, seq - row_number() over (partition by drone_id, boot order by seq) as island
-              from read_parquet(\(SQLText.list(paths))))
-            group by drone_id, boot, island;
-            """)
-        for line in output.split(separator: 0x0a) {
-            // Identifiers hold letters, digits and ._- only, so the separator is theirs never.
-            let fields = line.split(separator: UInt8(ascii: "|")).map { String(decoding: $0, as: UTF8.self) }
-            guard fields.count == 4, let first = Int64(fields[2]), let last = Int64(fields[3]), first <= last else {
-                throw ArchiveError.conversion(type: "unreadable identities")
-            }
-            identities.insert(droneID: fields[0], boot: fields[1], range: first...last)
+        for found in try engine.identityRanges(in: paths) {
+            identities.insert(droneID: found.droneID, boot: found.boot, range: found.range)
         }
     }
 
     private func readPersons() throws -> Set<PersonID> {
         let table = tables.identities
-        let paths = table.snapshot.files.keys.sorted().compactMap { table.store.localPath("identities/\($0)") }
-        guard !paths.isEmpty else { return [] }
-        let output = try duckDB.run(
-            ".mode list\n.headers off\nselect person_id from read_parquet(\(SQLText.list(paths)));")
-        return Set(output.split(separator: 0x0a).compactMap { PersonID(hex: String(decoding: $0, as: UTF8.self)) })
+        return try engine.persons(
+            in: table.snapshot.files.keys.sorted().compactMap { table.store.localPath("identities/\($0)") })
     }
 
     /// Parquet files that no version names: left by a crash between upload and commit. Never those of another writer

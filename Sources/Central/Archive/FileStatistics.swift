@@ -21,7 +21,7 @@ struct ValueRange<Value: Comparable & Sendable>: Sendable {
     }
 }
 
-struct FileStatistics: Sendable {
+package struct FileStatistics: Sendable {
     var rows = 0
     private(set) var strings: [String: ValueRange<String>] = [:]
     private(set) var integers: [String: ValueRange<Int64>] = [:]
@@ -43,7 +43,7 @@ struct FileStatistics: Sendable {
 
     /// The `stats` string. Timestamps have milliseconds only, so the largest is rounded up: a reader that trusts it
     /// must not skip a file whose last row lies a few microseconds later.
-    var json: String {
+    package var json: String {
         var smallest: [(String, String)] = []
         var largest: [(String, String)] = []
         func add(_ column: String, _ low: String?, _ high: String?) {

@@ -18,6 +18,16 @@ package struct ConvertedFile {
     /// Delta's `stats`.
     package var statistics: String
     package var rows: Int
+    package var bytes: Int
+
+    package init(schema: TableSchema, day: String, path: String, statistics: String, rows: Int, bytes: Int) {
+        self.schema = schema
+        self.day = day
+        self.path = path
+        self.statistics = statistics
+        self.rows = rows
+        self.bytes = bytes
+    }
 }
 
 package struct ParquetWriter {
@@ -38,27 +48,30 @@ package struct ParquetWriter {
     package func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
         guard !buffers.isEmpty else { return [] }
         var script = ""
-        var files: [ConvertedFile] = []
         for buffer in buffers {
-            try buffer.file.finish()
-            let path = buffer.file.path + ".parquet"
-            try FileSystem.remove(path)
-            script += copy(buffer, to: path, archivedAt)
-            files.append(
-                ConvertedFile(
-                    schema: buffer.schema, day: buffer.day, path: path, statistics: buffer.statistics.json,
-                    rows: buffer.rows))
+            try buffer.sink.finish()
+            try FileSystem.remove(output(buffer))
+            script += copy(buffer, to: output(buffer), archivedAt)
         }
         _ = try duckDB.run(script)
-        return files
+        return try buffers.map { buffer in
+            guard let bytes = FileSystem.fileSize(output(buffer)) else {
+                throw ArchiveError.conversion(type: "no Parquet file")
+            }
+            return ConvertedFile(
+                schema: buffer.schema, day: buffer.day, path: output(buffer), statistics: buffer.statistics.json,
+                rows: buffer.rows, bytes: bytes)
+        }
     }
+
+    private func output(_ buffer: RowBuffer) -> String { buffer.sink.path + ".parquet" }
 
     private func copy(_ buffer: RowBuffer, to path: String, _ archivedAt: Timestamp) -> String {
         let limits = Self.dictionaryValues
         let dictionaryValues = min(max(buffer.rows / 2, limits.lowerBound), limits.upperBound)
         let order = buffer.schema.sortColumns.map { SQLText.identifier($0) }.joined(separator: ", ")
         return """
-            copy (\(select(buffer.schema, from: buffer.file.path, archivedAt)) order by \(order))
+            copy (\(select(buffer.schema, from: buffer.sink.path, archivedAt)) order by \(order))
             to \(SQLText.literal(path)) (format parquet, compression zstd, row_group_size \(Self.rowGroupRows), \
             dictionary_size_limit \(dictionaryValues), use_tmp_file false);
 
@@ -89,7 +102,7 @@ package struct ParquetWriter {
     /// The rows that make the conversion fail. Everything in a row was checked or written by us, so this is a net below
     /// the net: it reads the row file again and again, halving it, until single rows are left.
     package func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
-        let rows = try FileSystem.read(buffer.file.path).split(separator: 0x0a)
+        let rows = try buffer.sink.contents().split(separator: 0x0a)
         return Set(try badRows(buffer.schema, rows[...], archivedAt))
     }
 

@@ -19,7 +19,7 @@ package struct PersonID: Hashable, Sendable {
     }
 
     /// nil unless `hex` is 32 hexadecimal digits.
-    init?(hex: String) {
+    package init?(hex: String) {
         guard hex.utf8.count == 32, let high = UInt64(hex.prefix(16), radix: 16),
             let low = UInt64(hex.suffix(16), radix: 16)
         else { return nil }

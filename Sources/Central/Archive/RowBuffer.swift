@@ -1,8 +1,6 @@
 // The rows of one table and one day on their way into one Parquet file, and what the file's statistics will say.
 
-import DuckDB
 import Models
-import System
 
 /// Which record a row came from, so that a row DuckDB cannot take can be named.
 package struct RowOrigin {
@@ -93,31 +91,33 @@ struct AlertRanges {
 }
 
 package final class RowBuffer {
-    let schema: TableSchema
+    package let schema: TableSchema
     /// `2026-11-20`; empty for a table without partitions.
-    let day: String
-    private(set) var file: RowFile
+    package let day: String
+    package private(set) var sink: any RowSink
+    private let makeSink: () throws -> any RowSink
     var reportRanges = ReportRanges()
     var alertRanges = AlertRanges()
     /// By row; nil where a row comes from no single record.
     private(set) var origins: [RowOrigin?] = []
 
-    package init(_ schema: TableSchema, day: String, path: String) throws {
+    package init(_ schema: TableSchema, day: String, makeSink: @escaping () throws -> any RowSink) throws {
         self.schema = schema
         self.day = day
-        file = try RowFile(path: path)
+        self.makeSink = makeSink
+        sink = try makeSink()
     }
 
     /// A JSON object without line feeds, in two pieces.
     package func append(_ row: UnsafeRawBufferPointer, _ end: StaticString, _ origin: RowOrigin?) throws {
-        try file.append(row, UnsafeRawBufferPointer(start: end.utf8Start, count: end.utf8CodeUnitCount))
+        try sink.append(row, UnsafeRawBufferPointer(start: end.utf8Start, count: end.utf8CodeUnitCount))
         origins.append(origin)
     }
 
     package var rows: Int { origins.count }
 
     /// Ranges may be wider than the rows that are left after `drop`: that only costs a reader a look.
-    var statistics: FileStatistics {
+    package var statistics: FileStatistics {
         var statistics = FileStatistics()
         statistics.rows = rows
         switch schema.name {
@@ -130,13 +130,12 @@ package final class RowBuffer {
 
     /// Writes the file again without some rows; returns where those came from.
     package func drop(_ bad: Set<Int>) throws -> [RowOrigin] {
-        let lines = try FileSystem.read(file.path).split(separator: 0x0a)
+        let lines = try sink.contents().split(separator: 0x0a)
         precondition(lines.count == origins.count, "a row file has one line for each row")
-        try FileSystem.remove(file.path)
         let dropped = bad.sorted().compactMap { origins[$0] }
         let old = origins
         origins = []
-        file = try RowFile(path: file.path)
+        sink = try makeSink()
         for (index, line) in lines.enumerated() where !bad.contains(index) {
             try line.withUnsafeBytes { try append($0, "", old[index]) }
         }
@@ -146,15 +145,16 @@ package final class RowBuffer {
 
 /// All rows of one archive call.
 final class RowBuffers {
-    private let directory: String
+    private let engine: any ArchiveEngine
     private var buffers: [String: RowBuffer] = [:]
 
-    init(directory: String) { self.directory = directory }
+    init(engine: any ArchiveEngine) { self.engine = engine }
 
     func buffer(_ schema: TableSchema, day: String) throws -> RowBuffer {
         let name = day.isEmpty ? schema.name : "\(schema.name)-\(day)"
         if let buffer = buffers[name] { return buffer }
-        let buffer = try RowBuffer(schema, day: day, path: "\(directory)/\(name).ndjson")
+        let engine = engine
+        let buffer = try RowBuffer(schema, day: day) { try engine.makeSink(name) }
         buffers[name] = buffer
         return buffer
     }

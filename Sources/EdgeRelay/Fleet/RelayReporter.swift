@@ -1,12 +1,13 @@
 // The thread that talks with central about the relay itself, beside the forwarder: every 10 s, at once when something
-// was lost or central has new rules, and soon after the last waiting record was archived. It owns no decision: `ReportBuilder` says what, `RelayRules` what of
-// central's rules is put in force. Losing the link here loses nothing: the next report says it all again.
+// was lost or central has new rules, and soon after the last waiting record was archived. It owns no decision:
+// `ReportBuilder` says what, `RelayRules` what of central's rules is put in force. Losing the link here loses nothing:
+// the next report says it all again.
 
 import FoundationEssentials
 import HTTPClient
 import Log
 import Models
-package import SyncProtocol
+import SyncProtocol
 package import System
 
 package final class RelayReporter: Sendable {
@@ -18,11 +19,6 @@ package final class RelayReporter: Sendable {
     /// A central that does not know reports is an older one: asked again from time to time.
     private static let unknownPauseSeconds = 60.0
     private static let maxAnswerBytes = 1 << 20
-
-    private struct State {
-        var isStopped = false
-        var isWanted = false
-    }
 
     /// What the reporter puts in force.
     struct Hooks: Sendable {
@@ -40,12 +36,13 @@ package final class RelayReporter: Sendable {
     private let tls: HTTPClientTLS?
     private let time: any TimeSource
     private let log: Log
-    private let state = Monitor(State())
+    private let bell: ReporterBell
 
     init(
-        relayID: String, builder: ReportBuilder, rules: RelayRules, hooks: Hooks, tls: HTTPClientTLS?,
-        time: any TimeSource, log: Log
+        relayID: String, builder: ReportBuilder, rules: RelayRules, bell: ReporterBell, hooks: Hooks,
+        tls: HTTPClientTLS?, time: any TimeSource, log: Log
     ) {
+        self.bell = bell
         self.relayID = relayID
         self.builder = builder
         self.rules = rules
@@ -55,16 +52,11 @@ package final class RelayReporter: Sendable {
         self.log = log
     }
 
-    /// Called on a forwarder thread with each acknowledgement: returns at once.
-    package func acknowledged(_ answer: Acknowledgement) {
-        if rules.isNews(answer.rulesVersion) { state.update { $0.isWanted = true } }
-    }
-
     package func start() -> WorkerThread { WorkerThread(name: "reporter", stackBytes: 1 << 20) { self.run() } }
 
-    package func stop() { state.update { $0.isStopped = true } }
+    package func stop() { bell.stop() }
 
-    private var isStopped: Bool { state.withLock { $0.isStopped } }
+    private var isStopped: Bool { bell.isStopped }
 
     private func run() {
         let client = HTTPClient()
@@ -74,18 +66,14 @@ package final class RelayReporter: Sendable {
         var saidQuietAt: Int?
         var reportedAt: UInt64 = 0
         while true {
-            let isWanted = state.wait(timeoutSeconds: Self.tickSeconds) { state -> Bool? in
-                if state.isStopped { return false }
-                defer { state.isWanted = false }
-                return state.isWanted ? true : nil
-            }
+            let isWanted = bell.wait(seconds: Self.tickSeconds)
             if isStopped { return }
             let now = time.monotonicNanoseconds()
             let lostNow = hooks.lost()
             let quiet = hooks.quiet()
             let isNewlyQuiet =
                 quiet != nil && quiet != saidQuietAt && now >= reportedAt + UInt64(Self.quietSeconds * 1e9)
-            let isUrgent = (isWanted == true && now >= retryRulesAt) || lostNow != lost || isNewlyQuiet
+            let isUrgent = (isWanted && now >= retryRulesAt) || lostNow != lost || isNewlyQuiet
             guard isUrgent || now >= dueAt else { continue }
             (lost, saidQuietAt, reportedAt) = (lostNow, quiet, now)
             let (pause, version) = report(client)

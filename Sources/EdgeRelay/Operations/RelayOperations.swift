@@ -17,7 +17,8 @@ struct RelayOperations: Sendable {
 
     init(
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log, notifier: ServiceNotifier,
-        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity, rules: RelayRules,
+        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity, mqtt: MQTTListener?,
+        rules: RelayRules,
         load: @escaping @Sendable () throws -> RelayConfiguration
     ) {
         self.notifier = notifier
@@ -26,7 +27,7 @@ struct RelayOperations: Sendable {
         self.pulse = pulse
         reload = Reload(
             configuration, time: time, log: log.component("reload"),
-            steps: Self.steps(alerting, board, endpoints, identity, rules),
+            steps: Self.steps(alerting, board, endpoints, identity, mqtt, rules),
             load: {
                 var next = try load()
                 next.limits = rules.limits(own: next.limits)
@@ -48,7 +49,7 @@ struct RelayOperations: Sendable {
     /// What a reload puts in force, each checked before any is.
     private static func steps(
         _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity,
-        _ relayRules: RelayRules
+        _ mqtt: MQTTListener?, _ relayRules: RelayRules
     ) -> [ReloadStep] {
         [
             ReloadStep { next in
@@ -64,6 +65,7 @@ struct RelayOperations: Sendable {
                 {
                     board.update(next.limits)
                     endpoints.update(next.limits)
+                    mqtt?.update(next.mqtt)
                 }
             },
         ]

@@ -40,10 +40,12 @@ package final class RowFile {
         try bytes.withUnsafeBytes { try append($0) }
     }
 
-    /// Writes what is left and closes the file.
+    /// Writes what is left and closes the file. Doing it twice is fine: a conversion is tried again without the rows
+    /// of one table that could not be read, and then every other table's file is finished already.
     package func finish() throws {
+        guard descriptor >= 0 else { return }
         try flush()
-        if descriptor >= 0 { Glibc.close(descriptor) }
+        Glibc.close(descriptor)
         descriptor = -1
     }
 
