@@ -3,6 +3,7 @@
 import Foundation
 import HTTPClient
 import System
+import TestSupport
 import Testing
 
 @Suite("rules from central", .serialized)

@@ -4,6 +4,7 @@ import Foundation
 import HTTPClient
 import Models
 import System
+import TestSupport
 import Testing
 
 @Suite("the fleet", .serialized)

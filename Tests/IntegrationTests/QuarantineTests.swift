@@ -7,6 +7,7 @@ import Foundation
 import HTTPClient
 import SyncProtocol
 import System
+import TestSupport
 import Testing
 
 /// Batches straight to central.

@@ -1,5 +1,5 @@
 // One question to central's analyst port, and its answer or a failure in words.
-import Simulation
+import DroneClient
 import System
 
 struct CentralClient {
