@@ -40,8 +40,11 @@ extension RelayConfiguration {
 }
 
 extension RelayConfiguration.Limits {
-    static func read(_ section: inout ConfigurationReader) throws(ConfigurationError) -> Self {
-        var limits = Self()
+    /// - Parameter base: holds where a key is absent.
+    static func read(
+        _ section: inout ConfigurationReader, over base: Self = Self()
+    ) throws(ConfigurationError) -> Self {
+        var limits = base
         limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
         limits.idleSeconds = try section.integer("idle_s", in: 1...86_400) ?? limits.idleSeconds
         limits.maxHeaderBytes =
