@@ -129,7 +129,7 @@ final class ArchiveCall {
             let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
             try append(
                 record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
-                batch)
+                batch, isConflict: !isDuplicate)
             buffer.reportRanges.include(report, record, batches[batch])
         case (.alert(let day, let at), .new):
             note.note.alerts += 1
@@ -160,11 +160,13 @@ final class ArchiveCall {
     }
 
     private func append(
-        _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int
+        _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int,
+        isConflict: Bool = false
     ) throws {
         try prepared.rows.withUnsafeBytes { rows in
             try buffer.append(
-                UnsafeRawBufferPointer(rebasing: rows[record.row]), end, RowOrigin(batch: batch, record: record))
+                UnsafeRawBufferPointer(rebasing: rows[record.row]), end,
+                RowOrigin(batch: batch, record: record, isConflict: isConflict))
         }
     }
 
@@ -190,6 +192,8 @@ final class ArchiveCall {
         switch table.name {
         case TableSchema.reports.name: note.note.reports -= 1
         case TableSchema.alerts.name: note.note.alerts -= 1
+        case TableSchema.duplicates.name:
+            if origin.isConflict { note.note.conflicts -= 1 } else { note.note.duplicates -= 1 }
         default: break
         }
         note.note.rejected.append(RejectedRecord(n: origin.n, code: "not_storable"))

@@ -8,6 +8,8 @@ package struct RowOrigin {
     package var n: Int64
     /// In its batch's bytes.
     package var line: Range<Int>
+    /// In `duplicates`: other bytes under a known number.
+    var isConflict = false
 
     package init(batch: Int, n: Int64, line: Range<Int>) {
         self.batch = batch
@@ -15,8 +17,9 @@ package struct RowOrigin {
         self.line = line
     }
 
-    init(batch: Int, record: PreparedRecord) {
+    init(batch: Int, record: PreparedRecord, isConflict: Bool) {
         self.batch = batch
+        self.isConflict = isConflict
         n = record.n
         line = record.line
     }
