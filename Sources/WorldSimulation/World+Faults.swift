@@ -1,6 +1,7 @@
 // What goes wrong, and when: each kind of fault comes at random times with the rate that the seed drew for it.
 
 import EdgeRelay
+import SegmentedLog
 import Simulation
 import Synchronization
 
@@ -126,8 +127,8 @@ extension World {
         for epoch in relay.disk.epochs {
             let kept = image.epochs.first { $0.name == epoch.name }?.log.lastPosition ?? 0
             for segment in epoch.log.segments {
-                for entry in segment.entries where entry.n > kept {
-                    ledger.destroyed(relay.source(epoch.name), entry.n)
+                for entry in segment.entries where entry.position > kept {
+                    ledger.destroyed(relay.source(epoch.name), entry.position)
                 }
             }
         }
@@ -150,7 +151,7 @@ extension World {
         guard let index = relay.disk.epochs.indices.randomElement(using: &random) else { return }
         let name = relay.disk.epochs[index].name
         guard let entry = relay.disk.epochs[index].log.damage({ self.random.index(below: $0) }) else { return }
-        ledger.destroyed(relay.source(name), entry.n)
+        ledger.destroyed(relay.source(name), entry.position)
     }
 
     /// A record that central cannot read, as an older or newer version might have written it.

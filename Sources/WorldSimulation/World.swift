@@ -32,6 +32,7 @@ final class World {
     var reportsMade = 0
     var crashes = 0
     var commits = 0
+    var restarts = 0
     var faultCounts: [String: Int] = [:]
 
     init(_ options: WorldOptions) {
@@ -53,7 +54,8 @@ final class World {
             ])
         var limits = ForwarderStateMachine.Limits(
             maxInFlight: 1 + random.index(below: 4), maxBatchBytes: 1 << (11 + random.index(below: 10)))
-        limits.lingerSeconds = random.between(0.05, 5)
+        limits.lingerSeconds = random.between(0.2, 5)
+        limits.liveShare = random.between(0.1, 0.9)
         forwarderLimits = limits
         archiveSeconds = random.unit() < 0.3 ? random.between(2, 10) : random.between(20, 120)
         holdSeconds = random.unit() < 0.5 ? 0 : random.between(60, 7_200)

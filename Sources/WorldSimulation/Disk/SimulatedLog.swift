@@ -5,22 +5,14 @@
 import EdgeRelay
 import SegmentedLog
 
-struct SimulatedLog {
-    struct Entry {
-        var n: Int64
-        var time: Int64
-        var kind: UInt8
-        var header: [UInt8]
-        var payload: [UInt8]
-
-        /// About what SQLite takes for a row.
-        var bytes: Int { header.count + payload.count + 60 }
-    }
+struct SimulatedLog: RecordLog {
+    /// About what SQLite takes for a row.
+    static func bytes(of entry: LogEntry) -> Int { entry.byteCount + 60 }
 
     struct Segment {
         var first: Int64
         var last: Int64
-        var entries: [Entry] = []
+        var entries: [LogEntry] = []
         var bytes = 4_096
         var isSealed = false
         var holes: [ClosedRange<Int64>] = []
@@ -47,18 +39,18 @@ struct SimulatedLog {
     }
 
     /// Durable when it returns.
-    mutating func append(_ entries: [Entry]) {
+    mutating func append(_ entries: [LogEntry]) {
         guard let head = entries.first else { return }
         if segments.last?.isSealed ?? true {
-            segments.append(Segment(first: nextPosition, last: nextPosition, firstTime: head.time, lastTime: head.time))
+            segments.append(Segment(first: nextPosition, last: nextPosition, firstTime: head.timeMicroseconds, lastTime: head.timeMicroseconds))
         }
         let index = segments.count - 1
         for entry in entries {
-            precondition(entry.n == nextPosition, "entries are numbered by the log they go to")
+            precondition(entry.position == nextPosition, "entries are numbered by the log they go to")
             segments[index].entries.append(entry)
-            segments[index].last = entry.n
-            segments[index].lastTime = entry.time
-            segments[index].bytes += entry.bytes
+            segments[index].last = entry.position
+            segments[index].lastTime = entry.timeMicroseconds
+            segments[index].bytes += Self.bytes(of: entry)
             nextPosition += 1
         }
         if segments[index].bytes >= segmentBytes { segments[index].isSealed = true }
@@ -77,16 +69,16 @@ struct SimulatedLog {
     }
 
     /// What the reader gets: entries from `from` on, at least one if there is any.
-    func read(from: Int64, through: Int64, maxEntries: Int, maxBytes: Int) -> [Entry] {
-        var found: [Entry] = []
+    func read(from: Int64, through: Int64, maxEntries: Int, maxBytes: Int) -> [LogEntry] {
+        var found: [LogEntry] = []
         var bytes = 0
         for segment in segments where segment.last >= from {
             guard segment.first <= through else { break }
-            var index = segment.entries.firstIndex { $0.n >= from } ?? segment.entries.count
+            var index = segment.entries.firstIndex { $0.position >= from } ?? segment.entries.count
             while index < segment.entries.count {
                 let entry = segment.entries[index]
-                guard entry.n <= through, found.count < maxEntries else { return found }
-                bytes += entry.payload.count
+                guard entry.position <= through, found.count < maxEntries else { return found }
+                bytes += entry.byteCount
                 if !found.isEmpty, bytes > maxBytes { return found }
                 found.append(entry)
                 index += 1
@@ -96,14 +88,14 @@ struct SimulatedLog {
     }
 
     /// Loses one entry to damage; returns it. The opening that follows makes a hole of it, or a shorter end.
-    mutating func damage(_ pick: (Int) -> Int) -> Entry? {
+    mutating func damage(_ pick: (Int) -> Int) -> LogEntry? {
         let total = segments.reduce(0) { $0 + $1.entries.count }
         guard total > 0 else { return nil }
         var number = pick(total)
         for index in segments.indices {
             guard number >= segments[index].entries.count else {
                 let entry = segments[index].entries.remove(at: number)
-                segments[index].holes.append(entry.n...entry.n)
+                segments[index].holes.append(entry.position...entry.position)
                 segments[index].holes.sort { $0.lowerBound < $1.lowerBound }
                 if segments[index].entries.isEmpty { segments.remove(at: index) }
                 return entry
@@ -113,7 +105,7 @@ struct SimulatedLog {
         return nil
     }
 
-    func entry(_ position: Int64) -> Entry? {
+    func entry(_ position: Int64) -> LogEntry? {
         read(from: position, through: position, maxEntries: 1, maxBytes: .max).first
     }
 }

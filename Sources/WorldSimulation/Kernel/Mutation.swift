@@ -36,6 +36,6 @@ package enum Mutation: String, CaseIterable, Sendable {
     case overwrittenCommit = "overwritten-commit"
     /// What central once called received is never sent again, although central lost it.
     case lostWanted = "lost-wanted"
-    /// The forwarder waits for ever for an answer that does not come.
-    case noTimeout = "no-timeout"
+    /// What did not fit into a batch counts as lost from the buffer.
+    case unreadIsMissing = "unread-is-missing"
 }

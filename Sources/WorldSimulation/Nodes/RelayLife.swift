@@ -6,6 +6,7 @@ import Crypto
 import EdgeRelay
 import JSON
 import Models
+import SegmentedLog
 import Simulation
 import Synchronization
 import SyncProtocol
@@ -67,12 +68,14 @@ final class RelayLife {
     /// Only for the mutation `lostWanted`.
     var everReceived: [String: IntervalSet] = [:]
     let listener = AlertListener()
+    let reader: BatchReader
 
     init(_ node: RelayNode) {
         self.node = node
         let world = node.world
         let clock = ManualTime(wallMicroseconds: node.wallMicroseconds)
         self.clock = clock
+        reader = BatchReader(relayID: node.relayID)
         let isReused = world.options.mutation == .reuseEpoch && !node.disk.epochs.isEmpty
         for position in node.disk.epochs.indices { node.disk.epochs[position].log.seal() }
         if !isReused {
@@ -94,7 +97,9 @@ final class RelayLife {
         }
         machine = ForwarderStateMachine(limits: world.forwarderLimits)
         for (name, known) in recovered {
-            machine.epochOpened(name, through: known.through, archived: known.archived, missing: known.missing)
+            machine.epochOpened(
+                name, through: known.through, archived: known.archived, missing: known.missing,
+                isCurrent: name == epoch)
         }
         for stored in node.disk.epochs { readTail(stored.log) }
         measure()
@@ -219,7 +224,8 @@ final class RelayLife {
     // MARK: - Writing
 
     struct Plan {
-        var entries: [SimulatedLog.Entry] = []
+        var entries: [LogEntry] = []
+        var alerts = IntervalSet()
         var records: [Ledger.Record] = []
         var bytes = 4_096
     }
@@ -229,15 +235,16 @@ final class RelayLife {
         var plan = Plan()
         var next = node.disk.epochs[index].log.nextPosition
         func add(_ post: PendingPost, _ item: PendingPost.Item, _ payload: [UInt8], _ kind: UInt8, _ header: [UInt8]) {
-            let entry = SimulatedLog.Entry(
-                n: next, time: post.receivedAt, kind: kind, header: header, payload: payload)
+            let entry = LogEntry(
+                position: next, timeMicroseconds: post.receivedAt, kind: kind, header: header, payload: payload)
             let digest = kind == BufferKind.report ? item.header?.digest : nil
             plan.entries.append(entry)
+            if kind != BufferKind.report { plan.alerts.insert(next) }
             plan.records.append(
                 Ledger.Record(
                     digest: (digest ?? SHA256.hash(payload)).prefix64, report: Int32(item.number), kind: kind,
                     isPoison: item.isPoison))
-            plan.bytes += entry.bytes
+            plan.bytes += SimulatedLog.bytes(of: entry)
             next += 1
         }
         for post in group {
@@ -272,8 +279,8 @@ final class RelayLife {
 
     func withMachine<Result>(_ body: (inout ForwarderStateMachine) -> Result) -> Result { body(&machine) }
 
-    func committed(through: Int64) {
-        machine.committed(epoch, through: through)
+    func committed(through: Int64, alerts: IntervalSet) {
+        machine.committed(epoch, through: through, alerts: alerts, at: node.monotonic)
         measure()
     }
 

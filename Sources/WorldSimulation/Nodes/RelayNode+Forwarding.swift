@@ -17,7 +17,8 @@ extension RelayNode {
             while true {
                 switch life.withMachine({ $0.nextOrder(at: monotonic) }) {
                 case .send(let batch): try send(batch, life)
-                case .ask(let id, let epoch): ask(id, epoch)
+                case .ask(let question): ask(question)
+                case .restartConnection: world.restarts += 1
                 case .wait(let until), .idle(let until): return look(at: until, life)
                 }
             }
@@ -37,46 +38,27 @@ extension RelayNode {
     // MARK: - Batches
 
     private func send(_ order: ForwarderStateMachine.Batch, _ life: RelayLife) throws {
-        guard let log = disk.epochs.first(where: { $0.name == order.epoch })?.log else {
-            return life.withMachine { $0.batchRead(order.id, range: nil, missing: []) }
+        var batch: EncodedBatch?
+        var missing = IntervalSet()
+        if let log = disk.epochs.first(where: { $0.name == order.epoch })?.log {
+            (batch, missing) = try life.reader.read(order, from: log)
         }
-        let (lines, range, missing) = read(order, log)
+        if world.options.mutation == .unreadIsMissing {
+            missing = order.numbers.subtracting(batch?.numbers ?? IntervalSet())
+        }
         try world.faults.pass(.forwarderRead)
-        life.withMachine { $0.batchRead(order.id, range: range, missing: missing) }
-        guard let range, let bytes = try? Zstd.compress(lines, level: 1) else { return }
-        let digest = SHA256.hash(bytes).withBytes { ContentDigest.format($0) }
-        let name = BatchName(relayID: relayID, epoch: order.epoch, first: range.lowerBound, last: range.upperBound)
-        let corrupted = isCorrupted ? corrupt(lines, bytes) : bytes
+        let allowed = life.withMachine {
+            $0.batchRead(
+                order.id, numbers: batch?.numbers ?? IntervalSet(), missing: missing,
+                lineBytes: batch?.lineBytes ?? 0, wireBytes: batch?.bytes.count ?? 0, at: monotonic)
+        }
+        guard let allowed, let batch else { return }
+        let bytes = isCorrupted ? corrupt(batch.bytes) : batch.bytes
         let central = world.central
         try world.faults.pass(.forwarderSent)
-        exchange(order.id, order.epoch, expecting: digest, timeout: 30) { reply in
-            central.put(name, corrupted, digest: digest, reply: reply)
+        exchange(order.id, order.epoch, expecting: batch.digest, timeout: allowed) { reply in
+            central.put(batch.name, bytes, digest: batch.digest, reply: reply)
         }
-    }
-
-    /// As BatchReader does it.
-    private func read(
-        _ order: ForwarderStateMachine.Batch, _ log: SimulatedLog
-    ) -> (lines: [UInt8], range: ClosedRange<Int64>?, missing: [ClosedRange<Int64>]) {
-        let entries = log.read(
-            from: order.from, through: order.through, maxEntries: 4_096, maxBytes: order.maxBytes)
-        guard !entries.isEmpty else { return ([], nil, [order.from...order.through]) }
-        var encoder = BatchEncoder()
-        var missing: [ClosedRange<Int64>] = []
-        var next = order.from
-        for entry in entries {
-            if entry.n > next { missing.append(next...entry.n - 1) }
-            next = entry.n + 1
-            var assigned: BatchEncoder.AssignedIdentity?
-            if let header = RecordHeader(entry.header), header.isAssigned {
-                assigned = .init(boot: header.identity.boot, seq: header.identity.seq)
-            }
-            encoder.append(
-                n: entry.n, receivedAt: Timestamp(microseconds: entry.time),
-                kind: BufferKind.kind(entry.kind) ?? .report, body: entry.payload, assigned: assigned)
-        }
-        guard let first = encoder.first, let last = encoder.last else { return ([], nil, missing) }
-        return (encoder.bytes, first...last, missing)
     }
 
     private var isCorrupted: Bool {
@@ -85,8 +67,11 @@ extension RelayNode {
     }
 
     /// A proxy that packs anew what it has damaged, or a plain flipped byte.
-    private func corrupt(_ lines: [UInt8], _ bytes: [UInt8]) -> [UInt8] {
-        guard world.random.unit() < 0.6 else {
+    private func corrupt(_ bytes: [UInt8]) -> [UInt8] {
+        guard world.random.unit() < 0.6,
+            let lines = try? Zstd.decompress(
+                bytes, maxBytes: SyncLimits.inflatedBatchBytes, maxRatio: SyncLimits.inflationRatio)
+        else {
             var flipped = bytes
             flipped[world.random.index(below: flipped.count)] ^= 0x10
             return flipped
@@ -102,10 +87,12 @@ extension RelayNode {
 
     private func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 
-    private func ask(_ id: UInt64, _ epoch: String) {
+    private func ask(_ question: ForwarderStateMachine.Question) {
         let central = world.central
-        let source = source(epoch)
-        exchange(id, epoch, expecting: nil, timeout: 15) { reply in central.acknowledgements(source, reply: reply) }
+        let source = source(question.epoch)
+        exchange(question.id, question.epoch, expecting: nil, timeout: question.timeoutSeconds) { reply in
+            central.acknowledgements(source, reply: reply)
+        }
     }
 
     // MARK: - Answers
@@ -115,9 +102,10 @@ extension RelayNode {
         deliver: @escaping (@escaping (HTTPAnswer) -> Void) -> Void
     ) {
         let number = lives
+        let due = world.now.adding(timeout)
         func done(_ answer: HTTPAnswer?) {
             guard lives == number else { return }
-            guarded { life in try answered(id, epoch, answer, expecting: digest, life) }
+            guarded { life in try answered(id, epoch, answer, expecting: digest, isInTime: world.now < due, life) }
             pump()
         }
         if world.now < uplink.portalUntil, world.faultsAreOn {
@@ -126,7 +114,7 @@ extension RelayNode {
         }
         let central = world.central
         world.request(
-            over: uplink, timeout: world.options.mutation == .noTimeout ? nil : timeout, isUp: { central.isUp },
+            over: uplink, timeout: timeout, isUp: { central.isUp },
             deliver: deliver, done: done)
     }
 
@@ -143,14 +131,15 @@ extension RelayNode {
     }
 
     private func answered(
-        _ id: UInt64, _ epoch: String, _ answer: HTTPAnswer?, expecting digest: String?, _ life: RelayLife
+        _ id: UInt64, _ epoch: String, _ answer: HTTPAnswer?, expecting digest: String?, isInTime: Bool,
+        _ life: RelayLife
     ) throws {
         try world.faults.pass(.forwarderAcknowledged)
         let jitter = world.random.unit()
         func fail(_ failure: ForwarderStateMachine.Failure) {
             life.withMachine { $0.failed(id, failure, at: monotonic, jitter: jitter) }
         }
-        guard let answer else { return fail(.unreachable) }
+        guard let answer else { return fail(isInTime ? .unreachable : .timedOut) }
         switch answer.status {
         case 200: break
         case 400: return fail(.malformed)
@@ -163,7 +152,7 @@ extension RelayNode {
             acknowledgement.digest == digest || world.options.mutation == .noDigestEcho
         else { return fail(.unreachable) }
         mutate(&acknowledgement, epoch, life)
-        life.withMachine { $0.acknowledged(id, acknowledgement, at: monotonic) }
+        life.withMachine { $0.acknowledged(id, acknowledgement, at: monotonic, jitter: jitter) }
         world.trace.add(
             .acknowledgement, at: world.now, number, acknowledgement.archived.count, "\(acknowledgement.received)")
         world.ledger.believed(life.archived(epoch), source(epoch), by: number)
@@ -180,6 +169,7 @@ extension RelayNode {
         case .lostWanted:
             life.everReceived[epoch, default: IntervalSet()].formUnion(answer.received)
             answer.received = life.everReceived[epoch] ?? answer.received
+            answer.wanted = IntervalSet()
 
         default: break
         }

@@ -103,6 +103,10 @@ final class RelayNode {
         world.trace.add(.start, at: world.now, number, lives, started.epoch)
         later(world.random.between(5, 15)) { _ in self.keep() }
         later(30) { _ in self.lookForSilence() }
+        later(world.random.between(1, 20)) { life in
+            self.findAlerts(life)
+            self.pump()
+        }
         pump()
     }
 
@@ -178,7 +182,7 @@ final class RelayNode {
             self.commit(plan, life)
             life.writing = nil
             try self.world.faults.pass(.relayCommitted)
-            life.committed(through: self.disk.epochs[life.index].log.nextPosition - 1)
+            life.committed(through: self.disk.epochs[life.index].log.nextPosition - 1, alerts: plan.alerts)
             life.remember(group)
             if self.world.options.mutation == .alertAfterCommit { life.alertLate(group) }
             try self.world.faults.pass(.relayAnswering)
@@ -194,9 +198,19 @@ final class RelayNode {
     private func commit(_ plan: RelayLife.Plan, _ life: RelayLife) {
         disk.epochs[life.index].log.append(plan.entries)
         for (entry, record) in zip(plan.entries, plan.records) {
-            world.ledger.wrote(source(life.epoch), entry.n, record, by: number)
+            world.ledger.wrote(source(life.epoch), entry.position, record, by: number)
         }
         world.trace.add(.commit, at: world.now, number, plan.entries.count, life.epoch)
+    }
+
+    /// As AlertIndexKeeper does it: earlier lives' alerts are found while the backlog already flows.
+    private func findAlerts(_ life: RelayLife) {
+        for (index, epoch) in disk.epochs.enumerated() where index != life.index && life.waiting(epoch.name) > 0 {
+            let entries = epoch.log.read(from: 1, through: .max, maxEntries: .max, maxBytes: .max)
+            let alerts = IntervalSet(
+                entries.filter { $0.kind != BufferKind.report }.map { $0.position...$0.position })
+            life.withMachine { $0.alertsFound(epoch.name, alerts) }
+        }
     }
 
     // MARK: - Maintenance
@@ -247,8 +261,8 @@ final class RelayNode {
             for position in positions {
                 guard let segment = disk.epochs[index].log.release(startingAt: position) else { continue }
                 let missing = life.missing(name)
-                for entry in segment.entries where !missing.contains(entry.n) {
-                    world.ledger.released(source(name), entry.n, by: number)
+                for entry in segment.entries where !missing.contains(entry.position) {
+                    world.ledger.released(source(name), entry.position, by: number)
                 }
                 world.trace.add(.released, at: world.now, number, segment.entries.count, name)
                 try world.faults.pass(.keeperReleased)
