@@ -35,7 +35,7 @@ demo: deps-run ## Builds, then runs central, two relays and simulated drones; AR
 
 test: deps-test ## Builds, then runs every test in release mode
 	@swift build -c release --build-tests
-	@swift test -c release --skip-build --disable-xctest --no-parallel
+	@Tests/run
 
 check: deps-run ## Format, house rules, and the build with explicit target dependencies
 	@swift format lint --strict --recursive --parallel Package.swift Sources Tests bench

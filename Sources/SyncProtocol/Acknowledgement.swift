@@ -9,14 +9,19 @@ package struct Acknowledgement: Hashable, Sendable {
     package var archived: IntervalSet
     package var rejected: [RejectedRecord]
     package var credit: Credit
+    /// The version of the rule set that central wants on this relay; 0: none.
     package var rulesVersion: Int
+    /// Numbers of this epoch that central misses although it has later ones, or lost after saying `received`. The relay
+    /// sends them again unless they are archived, under way, or missing there too. At most
+    /// `SyncLimits.wantedRanges`.
+    package var wanted: IntervalSet
     /// The batch's `Content-Digest`, echoed: without it the answer acknowledges nothing. Nil in answers to `GET
     /// …/acks`.
     package var digest: String?
 
     package init(
         received: IntervalSet, archived: IntervalSet, rejected: [RejectedRecord] = [], credit: Credit = .standard,
-        rulesVersion: Int = 0, digest: String? = nil
+        rulesVersion: Int = 0, digest: String? = nil, wanted: IntervalSet = IntervalSet()
     ) {
         self.received = received
         self.archived = archived
@@ -24,6 +29,7 @@ package struct Acknowledgement: Hashable, Sendable {
         self.credit = credit
         self.rulesVersion = rulesVersion
         self.digest = digest
+        self.wanted = wanted
     }
 
     /// The body of the answer, in the contract's order of members.
@@ -48,6 +54,10 @@ package struct Acknowledgement: Hashable, Sendable {
         JSONText.appendInteger(Int64(credit.maxInFlight), to: &output)
         output.append(contentsOf: #"},"rules_version":"#.utf8)
         JSONText.appendInteger(Int64(rulesVersion), to: &output)
+        if !wanted.isEmpty {
+            output.append(contentsOf: #","wanted":"#.utf8)
+            wanted.appendJSON(to: &output)
+        }
         if let digest {
             output.append(contentsOf: #","digest":"#.utf8)
             JSONText.appendString(digest, to: &output)
@@ -90,7 +100,7 @@ package struct Credit: Hashable, Codable, Sendable {
 
 extension Acknowledgement: Codable {
     private enum CodingKeys: String, CodingKey {
-        case received, archived, rejected, credit, digest
+        case received, archived, rejected, credit, digest, wanted
         case rulesVersion = "rules_version"
     }
 
@@ -103,6 +113,7 @@ extension Acknowledgement: Codable {
             rejected: try members.decodeIfPresent([RejectedRecord].self, forKey: .rejected) ?? [],
             credit: try members.decodeIfPresent(Credit.self, forKey: .credit) ?? .standard,
             rulesVersion: try members.decodeIfPresent(Int.self, forKey: .rulesVersion) ?? 0,
-            digest: try members.decodeIfPresent(String.self, forKey: .digest))
+            digest: try members.decodeIfPresent(String.self, forKey: .digest),
+            wanted: try members.decodeIfPresent(IntervalSet.self, forKey: .wanted) ?? IntervalSet())
     }
 }

@@ -19,12 +19,28 @@ package enum SyncLimits {
     /// An acknowledgement: some 40 bytes a range.
     package static let acknowledgementBytes = 4 * 1024 * 1024
 
+    /// Ranges that one acknowledgement asks for again; the next one asks for more.
+    package static let wantedRanges = 1_000
+    /// A relay's report on itself.
+    package static let relayReportBytes = 1024 * 1024
+    /// Ranges of missing records that a report lists for all its epochs together; counts are never cut.
+    package static let reportedMissingRanges = 4_096
+    /// Epochs that a report lists, newest first where a relay holds more.
+    package static let reportedEpochs = 2_048
+    /// A rule file that central hands to relays.
+    package static let rulesBytes = 256 * 1024
+    /// A relay reports at least this often while its uplink works.
+    package static let relayReportSeconds = 10.0
+
     package static func assertConsistent() {
         ReportLimits.assertConsistent()
         precondition(lineBytes <= inflatedBatchBytes, "the largest report must fit into a batch of one")
         precondition(compressedBatchBytes <= inflatedBatchBytes, "compression must not be required to shrink")
         precondition(
             ReportLimits.storedBootBytes + 256 <= envelopeBytes, "the envelope must hold the longest boot and the rest")
+        precondition(
+            reportedMissingRanges * 48 + reportedEpochs * 160 + 128 * 1024 <= relayReportBytes,
+            "a report must hold all the ranges and epochs it may list")
         precondition(recordsPerBatch * 60 <= inflatedBatchBytes, "a batch must be able to reach its record limit")
     }
 }

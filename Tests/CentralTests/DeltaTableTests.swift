@@ -142,7 +142,7 @@ import Testing
         var configuration = ChildProcess.Configuration(executable: python, arguments: ["-c", script] + tables)
         configuration.standardOutput = .pipe
         configuration.standardError = .pipe
-        let answer = try ChildProcess(configuration).converse(timeoutSeconds: 60, maxOutputBytes: 65_536)
+        let answer = try ChildProcess(configuration).converse(timeoutSeconds: 180, maxOutputBytes: 65_536)
         let output = String(decoding: answer.output, as: UTF8.self)
         #expect(answer.status.isSuccess, "\(String(decoding: answer.error, as: UTF8.self))")
         let found = try JSONDecoder().decode([[Int]].self, from: Data(output.utf8))

@@ -6,6 +6,7 @@ import Glibc
 import Models
 import System
 import Testing
+import TestSupport
 
 /// A UDP or TCP socket on loopback that remembers what came.
 private final class CoTReceiver {

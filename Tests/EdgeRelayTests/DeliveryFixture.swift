@@ -12,17 +12,6 @@ import Synchronization
 import System
 import Testing
 
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, 2)
-    }
-    return true
-}
-
 /// An HTTP server on loopback that remembers what it was sent and answers as told; nil: it never answers.
 final class Receiver: HTTPHandler {
     struct Received: Sendable {
@@ -155,7 +144,7 @@ enum TestPython {
             executable: try #require(path), arguments: ["-c", script] + arguments)
         configuration.standardOutput = .file(output)
         let process = try ChildProcess(configuration)
-        let status = try #require(try process.wait(timeoutSeconds: 60))
+        let status = try #require(try process.wait(timeoutSeconds: 180))
         let text = try String(contentsOfFile: output, encoding: .utf8)
         try #require(status.isSuccess, "\(text)")
         return text

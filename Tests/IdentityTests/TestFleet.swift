@@ -8,6 +8,7 @@ import Identity
 import Log
 import Synchronization
 import System
+import TLS
 
 /// A folder that goes with the object.
 final class Folder {
@@ -66,9 +67,9 @@ struct TestAuthority {
         return TestAuthority(issuer: try CertificateIssuer(certificate: certificate, key: key))
     }
 
-    func serverCredentials(trusting authorities: String? = nil) throws -> HTTPServerCredentials {
+    func serverCredentials(trusting authorities: String? = nil) throws -> TLSCredentials {
         let (key, certificate) = try issue("columba://relay/here", .server(names: ["127.0.0.1", "localhost"]))
-        return HTTPServerCredentials(
+        return TLSCredentials(
             certificates: certificate.pem, key: key.pem, clientAuthorities: authorities ?? pem)
     }
 }
@@ -95,11 +96,11 @@ final class TestServer: Sendable {
     }
 
     init(
-        _ credentials: HTTPServerCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI()
+        _ credentials: TLSCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI()
     ) throws {
         let context = Context()
         self.context = context
-        var tls = HTTPServerTLS(
+        var tls = ServerTLS(
             credentials: credentials,
             admit: { certificate in
                 let list = context.denyList.withLock { $0 }
@@ -134,17 +135,6 @@ final class TestServer: Sendable {
     }
 }
 
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, 2)
-    }
-    return true
-}
-
 /// The distribution's `openssl` and `curl`, for certificates and handshakes that our own code refuses to make.
 enum Command {
     /// Nil where the program is not installed.
@@ -158,7 +148,7 @@ enum Command {
         configuration.standardOutput = .file(output)
         configuration.standardError = .file(output + ".errors")
         let process = try ChildProcess(configuration)
-        guard let status = try process.wait(timeoutSeconds: 30) else {
+        guard let status = try process.wait(timeoutSeconds: 90) else {
             process.kill()
             return (false, "no end")
         }

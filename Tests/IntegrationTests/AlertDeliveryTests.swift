@@ -6,6 +6,7 @@ import HTTPServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 /// A webhook's receiver: remembers the bodies it was sent.
 private final class AlertReceiver: HTTPHandler {
@@ -111,7 +112,7 @@ final class AlertDeliveryTests {
         var stream = ""
         _ = try HTTPClient().stream(
             HTTPClientRequest(
-                url: relay.address + "/v1/alerts/stream", headers: [("Last-Event-ID", "0")], timeoutSeconds: 20)
+                url: relay.address + "/v1/alerts/stream", headers: [("Last-Event-ID", "0")], timeoutSeconds: 60)
         ) { bytes in
             stream += String(decoding: bytes, as: UTF8.self)
             return !stream.contains("Present")

@@ -6,6 +6,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 @Suite("what a relay says about people", .serialized)
 struct CanaryTests {

@@ -6,6 +6,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 @Suite("a damaged buffer", .serialized)
 struct BufferDamageTests {

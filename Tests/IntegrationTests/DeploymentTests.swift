@@ -37,7 +37,7 @@ final class DeploymentTests {
         }
         configuration.standardOutput = .file(output)
         configuration.standardError = .file(output)
-        let status = try #require(try ChildProcess(configuration).wait(timeoutSeconds: 120), "\(executable) hangs")
+        let status = try #require(try ChildProcess(configuration).wait(timeoutSeconds: 360), "\(executable) hangs")
         return (status, (try? String(contentsOfFile: output, encoding: .utf8)) ?? "")
     }
 

@@ -61,7 +61,7 @@ struct EndToEndTests {
             executable: python, arguments: ["-c", script, "\(station.folder)/central/lake"])
         configuration.standardOutput = .file("\(station.folder)/delta.out")
         configuration.standardError = .file("\(station.folder)/delta.err")
-        let status = try ChildProcess(configuration).wait(timeoutSeconds: 60)
+        let status = try ChildProcess(configuration).wait(timeoutSeconds: 180)
         let errors = (try? String(contentsOfFile: "\(station.folder)/delta.err", encoding: .utf8)) ?? ""
         #expect(status == .exited(0), "\(errors)")
         let counted = try String(contentsOfFile: "\(station.folder)/delta.out", encoding: .utf8)

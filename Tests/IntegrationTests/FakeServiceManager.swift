@@ -3,6 +3,7 @@
 import Foundation
 import Glibc
 import System
+import TestSupport
 
 final class FakeServiceManager {
     let path: String

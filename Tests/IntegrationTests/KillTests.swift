@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import System
 import Testing
+import TestSupport
 
 @Suite("what a kill -9 cannot take", .serialized)
 struct KillTests {
@@ -89,7 +90,7 @@ struct KillTests {
         for server in [station.relay, station.central] {
             let started = SystemTime().monotonicNanoseconds()
             #expect(try server.terminate() == .exited(0), "\(server.log.suffix(2_000))")
-            #expect(Double(SystemTime().monotonicNanoseconds() - started) / 1e9 < 5, "\(server.name) took too long")
+            #expect(Waiting.isWithin(5, since: started), "\(server.name) took too long")
         }
     }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import System
 import Testing
+import TestSupport
 
 @Suite("what a kill -9 cannot take from an MQTT drone", .serialized)
 struct MQTTKillTests {

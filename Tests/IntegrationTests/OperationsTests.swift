@@ -5,6 +5,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 @Suite("a relay in operation", .serialized)
 final class OperationsTests {
@@ -175,9 +176,9 @@ final class OperationsTests {
         let time = SystemTime()
         let started = time.monotonicNanoseconds()
         #expect(try relay.terminate() == .exited(0), "\(relay.log.suffix(2_000))")
-        #expect(Double(time.monotonicNanoseconds() - started) / 1e9 < 5)
+        #expect(Waiting.isWithin(5, since: started))
         client.kill()
-        _ = try client.wait(timeoutSeconds: 10)
+        _ = try client.wait(timeoutSeconds: 60)
 
         try station.start()
         #expect(station.waitUntilArchived())

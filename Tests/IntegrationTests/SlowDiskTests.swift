@@ -6,10 +6,11 @@ import HTTPClient
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("a disk that takes its time", .serialized)
 struct SlowDiskTests {
-    static let delaySeconds = 0.6
+    static let delaySeconds = 2.0
 
     @Test("a 202 waits for the flush; the alert does not")
     func order() throws {

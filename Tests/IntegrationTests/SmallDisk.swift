@@ -5,6 +5,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 final class SmallDisk {
     enum Kind: String, CaseIterable, Sendable { case tmpfs, ext4 }
@@ -50,7 +51,7 @@ final class SmallDisk {
     private static func command(_ executable: String, _ arguments: [String]) -> Bool {
         var configuration = ChildProcess.Configuration(executable: executable, arguments: arguments)
         configuration.standardError = .null
-        return (try? ChildProcess(configuration).wait(timeoutSeconds: 30))?.isSuccess == true
+        return (try? ChildProcess(configuration).wait(timeoutSeconds: 90))?.isSuccess == true
     }
 
     var freeBytes: Int { (try? FileSystem.freeBytes(at: path)) ?? 0 }
@@ -112,7 +113,7 @@ final class SystemCallFault {
     /// Lets the process go on undisturbed.
     func end() {
         strace.kill(SIGINT)
-        _ = try? strace.wait(timeoutSeconds: 10)
+        _ = try? strace.wait(timeoutSeconds: 60)
     }
 
     deinit { end() }

@@ -5,6 +5,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 /// One server process that can be killed and started again on the same data and port.
 final class Server {
@@ -70,7 +71,7 @@ final class Server {
     func kill() throws {
         if isTraced, let group = process?.processID { Glibc.kill(-group, SIGKILL) }
         process?.kill(SIGKILL)
-        _ = try process?.wait(timeoutSeconds: 10)
+        _ = try process?.wait(timeoutSeconds: 60)
         process = nil
     }
 
@@ -80,7 +81,7 @@ final class Server {
     func terminate() throws -> System.ExitStatus? {
         process?.kill(SIGTERM)
         defer { process = nil }
-        return try process?.wait(timeoutSeconds: 20)
+        return try process?.wait(timeoutSeconds: 60)
     }
 
     var isRunning: Bool { process?.isRunning ?? false }
@@ -217,17 +218,6 @@ enum Programs {
             (try? String(contentsOfFile: errors, encoding: .utf8)) ?? ""
         )
     }
-}
-
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double, everyMilliseconds: Int32 = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, everyMilliseconds)
-    }
-    return true
 }
 
 /// The real files beside the checkout; tests that need them say so where they are missing.

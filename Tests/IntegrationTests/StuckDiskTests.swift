@@ -6,6 +6,7 @@ import Glibc
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 @Suite("a stuck disk", .serialized)
 final class StuckDiskTests {
@@ -31,7 +32,7 @@ final class StuckDiskTests {
         try source.write(toFile: path, atomically: true, encoding: .utf8)
         let build = ChildProcess.Configuration(
             executable: compiler, arguments: ["-shared", "-fPIC", "-o", library, path, "-ldl"])
-        return try ChildProcess(build).wait(timeoutSeconds: 60) == .exited(0) ? library : nil
+        return try ChildProcess(build).wait(timeoutSeconds: 180) == .exited(0) ? library : nil
     }
 
     @Test("nothing is acknowledged, alerts go out, the watchdog is not fed; afterwards all is well again")

@@ -6,6 +6,7 @@ import HTTPClient
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("identity, from enrolment to revocation", .serialized)
 struct TLSTests {

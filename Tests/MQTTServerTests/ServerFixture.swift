@@ -112,14 +112,3 @@ struct Listener {
         return socket
     }
 }
-
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        poll(nil, 0, 5)
-    }
-    return true
-}

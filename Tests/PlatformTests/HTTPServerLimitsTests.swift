@@ -5,6 +5,7 @@ import HTTPServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("HTTP server: limits and bad clients")
 struct HTTPServerLimitsTests {

@@ -6,6 +6,7 @@ import HTTPServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("HTTP server: slow and greedy clients", .serialized)
 struct HTTPServerSlowClientTests {

@@ -4,6 +4,7 @@ import HTTPServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 /// Hands every opened stream to the test.
 private final class Streams: Sendable {

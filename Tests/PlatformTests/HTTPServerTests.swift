@@ -4,6 +4,7 @@ import HTTPServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite("HTTP server")
 struct HTTPServerTests {

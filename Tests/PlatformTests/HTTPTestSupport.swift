@@ -3,6 +3,7 @@ import Glibc
 import HTTPServer
 import Synchronization
 import System
+import TestSupport
 
 final class ClosureHandler: HTTPHandler {
     let onAdmit: @Sendable (HTTPRequestHead) -> HTTPAdmission
@@ -32,18 +33,6 @@ final class ExchangeQueue: Sendable {
             return waiting
         }
     }
-}
-
-/// Asks again and again until it is so, at most `seconds`.
-func eventually(within seconds: Double = 10, _ condition: () -> Bool) -> Bool {
-    let time = SystemTime()
-    let deadline = time.monotonicNanoseconds() + UInt64(seconds * 1e9)
-    while !condition() {
-        guard time.monotonicNanoseconds() < deadline else { return false }
-        sched_yield()
-        poll(nil, 0, 1)
-    }
-    return true
 }
 
 struct SocketError: Error { let operation: String, errno: Int32 }

@@ -102,10 +102,10 @@ import Testing
             configuration.workingDirectory = directory
             configuration.standardOutput = .pipe
             let child = try ChildProcess(configuration)
-            #expect(try child.readOutput(timeoutSeconds: 10)?.count == 5)
+            #expect(try child.readOutput(timeoutSeconds: 60)?.count == 5)
             #expect(throws: SystemError.self) { _ = try DirectoryLock(directory) }
             child.kill()
-            #expect(try child.wait(timeoutSeconds: 10) == .killed(signal: SIGKILL))
+            #expect(try child.wait(timeoutSeconds: 60) == .killed(signal: SIGKILL))
             _ = try DirectoryLock(directory)
         }
     }

@@ -49,7 +49,7 @@ import SegmentedLog
             #expect(log.segments.count > 3)
             #expect(log.segments.dropLast().allSatisfy { $0.sealed })
             #expect(log.segments.reduce(0) { $0 + $1.entries } == 1_200)
-            #expect(log.waitForHousekeeping(timeoutSeconds: 20))
+            #expect(log.waitForHousekeeping(timeoutSeconds: 60))
             #expect(try log.readAll().map(\.position) == Array(1...1_200))
             #expect(try log.readAll().allSatisfy { Content($0) == Content(number: $0.position, payloadBytes: 1_500) })
             for (earlier, later) in zip(log.segments, log.segments.dropFirst()) {
@@ -76,7 +76,7 @@ import SegmentedLog
         try fixture.withLog { log throws in
             #expect(try log.readAll().map(\.position) == Array(1_000..<1_040))
             #expect(log.segments.allSatisfy { $0.sealed })
-            #expect(log.waitForHousekeeping(timeoutSeconds: 20))
+            #expect(log.waitForHousekeeping(timeoutSeconds: 60))
         }
         #expect(fixture.incidents.isEmpty)
     }

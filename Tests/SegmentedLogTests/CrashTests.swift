@@ -45,7 +45,7 @@ import Testing
             let wanted = before + 8 * Int.random(in: 1...60, using: &random)
             let started = SystemTime().monotonicNanoseconds()
             while (FileSystem.fileSize(notes) ?? 0) < wanted {
-                try #require(child.isRunning && SystemTime().monotonicNanoseconds() - started < 30_000_000_000)
+                try #require(child.isRunning && SystemTime().monotonicNanoseconds() - started < 180_000_000_000)
                 usleep(200)
             }
             child.kill(SIGKILL)
@@ -82,7 +82,7 @@ import Testing
             ["COLUMBA_LOG_CHILD": fixture.directory], uniquingKeysWith: { $1 })
         configuration.standardOutput = .pipe
         configuration.standardError = .pipe
-        let result = try ChildProcess(configuration).converse(timeoutSeconds: 60, maxOutputBytes: 1 << 20)
+        let result = try ChildProcess(configuration).converse(timeoutSeconds: 180, maxOutputBytes: 1 << 20)
         let text = String(decoding: result.output + result.error, as: UTF8.self)
         // Where tracing is not allowed nothing was tested.
         guard text.contains("Caught error") else { return }
@@ -108,7 +108,7 @@ import Testing
                 // Checkpoints and preparations go on meanwhile: a file copied in the middle of one is torn, which
                 // only a power cut could do; so wait for them in two of three rounds and take it as it comes in the
                 // third.
-                if round % 3 != 0 { #expect(log.waitForHousekeeping(timeoutSeconds: 20)) }
+                if round % 3 != 0 { #expect(log.waitForHousekeeping(timeoutSeconds: 60)) }
                 if round % 3 == 0 { continue }
                 let image = try fixture.copy(to: "image\(round)")
                 let copy = try fixture.open(image, segmentBytes: 128 << 10)
@@ -152,7 +152,7 @@ import Testing
                 _ = try log.appendNumbered(5)
                 try log.sealActiveSegment()
             }
-            #expect(log.waitForHousekeeping(timeoutSeconds: 20))
+            #expect(log.waitForHousekeeping(timeoutSeconds: 60))
         }
         let prefix = fixture.directory + "/000000000000000000"
         // A release that stopped after its first step.

@@ -17,7 +17,7 @@ import Testing
             for _ in 0..<8 { _ = try log.appendNumbered(5) }
             if segment == 0 {
                 try log.sealActiveSegment()
-                #expect(log.waitForHousekeeping(timeoutSeconds: 20))
+                #expect(log.waitForHousekeeping(timeoutSeconds: 60))
             }
         }
         return try fixture.copy(to: "image")
@@ -137,7 +137,7 @@ import Testing
         try fixture.withLog { log throws in
             _ = try log.appendNumbered(60)
             try log.sealActiveSegment()
-            #expect(log.waitForHousekeeping(timeoutSeconds: 20))
+            #expect(log.waitForHousekeeping(timeoutSeconds: 60))
             let file = fixture.directory + "/00000000000000000001.segment"
             let victim = Content(number: 30).payload
             let bytes = try FileSystem.read(file)

@@ -11,11 +11,11 @@ private final class SmallDisk {
     let fixture: LogFixture
     let path: String
 
-    init?(megabytes: Int) throws {
+    init?(megabytes: Int, inodes: Int = 10_000) throws {
         fixture = try LogFixture()
         path = fixture.root + "/small"
         try FileSystem.makeDirectories(path)
-        guard mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m") == 0 else { return nil }
+        guard mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m,nr_inodes=\(inodes)") == 0 else { return nil }
     }
 
     deinit { umount2(path, Int32(MNT_DETACH)) }
@@ -111,6 +111,23 @@ private let mayMount = getuid() == 0
         try disk.empty()
         #expect(try log.appendNumbered(20, payloadBytes: 1_500).lowerBound == next)
         try check(log, (try #require(log.firstPosition))..<log.nextPosition)
+        #expect(disk.fixture.damage.isEmpty, "\(disk.fixture.damage)")
+    }
+
+    @Test("a new log opens where its folder cannot even be made, and makes it as soon as there is room")
+    func noRoomForTheFolder() throws {
+        guard let disk = try SmallDisk(megabytes: 4, inodes: 16) else { return }
+        // What a new folder needs of this file system is an inode.
+        for number in 0..<64 where (try? FileSystem.writeDurably("\(disk.path)/filler\(number)", [])) == nil { break }
+        let log = try disk.fixture.open(disk.log)
+        defer { log.close() }
+        #expect(!FileSystem.isDirectory(disk.log))
+        let error = #expect(throws: SegmentedLogError.self) { try log.appendNumbered(1) }
+        #expect(error?.code == .diskFull)
+        #expect(try log.readAll().isEmpty && log.nextPosition == 1)
+        try disk.empty()
+        #expect(try log.appendNumbered(1) == 1...1)
+        #expect(try log.readAll().count == 1)
         #expect(disk.fixture.damage.isEmpty, "\(disk.fixture.damage)")
     }
 }

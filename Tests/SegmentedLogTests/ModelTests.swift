@@ -49,7 +49,7 @@ import Testing
                 log = try fixture.open(directory, pageBytes: pageBytes, firstPosition: model.next)
             default:
                 // A crash: the files as they are now, without any closing.
-                #expect(log.waitForHousekeeping(timeoutSeconds: 30))
+                #expect(log.waitForHousekeeping(timeoutSeconds: 90))
                 let image = try copy(directory, to: fixture.root + "/crash\(step)")
                 log.close()
                 directory = image

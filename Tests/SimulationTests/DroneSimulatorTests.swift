@@ -1,4 +1,5 @@
 // The simulated drones: repeatable, valid, and of the size and shape that the figures are measured with.
+import DroneClient
 import JSON
 import Models
 import Simulation

@@ -1,5 +1,6 @@
 // The reference client against relays that lose, refuse and delay: nothing is given up, nothing changes on the way.
 import Models
+import DroneClient
 import Simulation
 import Synchronization
 import System
@@ -75,7 +76,7 @@ struct FlightTests {
         plan.backoff = Backoff(baseSeconds: 0.0005, longestSeconds: 0.002)
         let recorder = Recorder()
         let flight = Flight(plan, observer: recorder, transport: { FakeRelays.Connection(relays: relays) })
-        try #require(flight.wait(timeoutSeconds: 30), "the flight has not landed")
+        try #require(flight.wait(timeoutSeconds: 90), "the flight has not landed")
         return (flight.figures, recorder)
     }
 
@@ -145,7 +146,7 @@ struct FlightTests {
         let plan = FlightPlan(relays: [near], fleet: .init(drones: 2, seed: 1, boot: "b"))
         let flight = Flight(plan, transport: { FakeRelays.Connection(relays: relays) })
         flight.stop()
-        #expect(flight.wait(timeoutSeconds: 10))
+        #expect(flight.wait(timeoutSeconds: 60))
         #expect(flight.figures.acknowledged == 0)
     }
 

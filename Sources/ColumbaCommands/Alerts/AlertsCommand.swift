@@ -1,4 +1,5 @@
 // `columba alerts`: lists a relay's alerts, or follows them as they are raised.
+import DroneClient
 import HTTPClient
 import Models
 import Simulation

@@ -1,4 +1,5 @@
 // The demo's figures at one moment: the drones' own, the relays' and central's `/v1/status`.
+import DroneClient
 import Models
 import Simulation
 

@@ -1,5 +1,6 @@
 // Central and the relays as child processes: started, watched, stopped. They never outlive the demo: the kernel kills
 // them when the starting thread ends, and that is the main thread.
+import DroneClient
 import Glibc
 import Simulation
 import System

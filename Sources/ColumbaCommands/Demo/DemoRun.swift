@@ -1,4 +1,5 @@
 // One run of the demo, from the first process to the last figure.
+import DroneClient
 import Models
 import Simulation
 import System

@@ -1,4 +1,5 @@
 // What the demo runs: the data folder, the configuration files of central and two relays, and their addresses.
+import DroneClient
 import Models
 import Simulation
 import System

@@ -1,5 +1,6 @@
 // `columba fly`: simulated drones as a reference client. Nearest relay first, the next one if it fails, resending the
 // same bytes until they are acknowledged.
+import DroneClient
 import Models
 import Simulation
 import System

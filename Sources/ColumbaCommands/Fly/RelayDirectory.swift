@@ -1,4 +1,5 @@
 // Asks a relay where it stands, so that drones can choose the nearest one.
+import DroneClient
 import Simulation
 
 enum RelayDirectory {

@@ -1,4 +1,5 @@
 // `columba sql`: asks central's archive. Data on standard output; how complete it is on standard error.
+import DroneClient
 import Models
 import Simulation
 import System

@@ -1,5 +1,6 @@
 // `columba send`: posts reports from NDJSON files, byte for byte, until the relay has acknowledged each line or said
 // what is wrong with it. Sending a file twice is harmless.
+import DroneClient
 import Models
 import Simulation
 import System

@@ -1,4 +1,5 @@
 // One file's way to the relay: chunk after chunk, each resent until it is answered.
+import DroneClient
 import Models
 import Simulation
 import System

@@ -1,4 +1,5 @@
 // An error answer (RFC 9457) as one line for a person.
+import DroneClient
 import Simulation
 
 enum ProblemText {

@@ -85,8 +85,7 @@ package final class BufferStore: Sendable {
         let number = String(counter)
         let padded = String(repeating: "0", count: max(0, 8 - number.utf8.count)) + number
         let path = "\(directory)/\(padded)-\(epoch)"
-        try FileSystem.makeDirectories(path)
-        try FileSystem.syncDirectory(directory)
+        // On a disk without a free block its folder is made later, when what earlier lives left has made room.
         let log = try SegmentedLog(
             directory: path, configuration: configuration, incidents: reporter.reporting(epoch))
         return EpochLog(epoch: epoch, directory: path, log: log, isCurrent: true)

@@ -33,6 +33,7 @@ struct Housekeeping: Sendable {
             var discarded = wanted.discarded
             let result: Result<SegmentWriter, SegmentedLogError>
             do {
+                try SegmentFile.makeDirectory(directory)
                 while let writer = discarded.last {
                     try SegmentFile.remove(writer.name, in: directory)
                     discarded.removeLast()

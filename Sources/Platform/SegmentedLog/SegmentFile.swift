@@ -2,7 +2,8 @@
 //
 //   <number>.segment        the SQLite database; <number>: 20 digits, not above the first position in it
 //   <number>.segment-wal    SQLite's write-ahead log; until the segment is sealed all its content is only there
-//   <number>.segment-shm    SQLite's index of the WAL, worthless after a crash
+//   <number>.segment-shm    none: the index of the WAL is in memory (CSQLiteVFS). Left by older versions and other
+//   tools
 //   <number>.segment-journal   for a moment, while a sealed segment leaves its WAL behind
 //   <number>.preparing…     a segment being prepared: removed when the log opens
 //   <number>.released       a segment being removed: its removal is completed when the log opens
@@ -120,6 +121,14 @@ enum SegmentFile {
         """
     static let insertEntry = "INSERT INTO entries VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
     static let insertMeta = "INSERT OR REPLACE INTO meta VALUES(?1, ?2)"
+
+    /// Makes a log's directory, durably.
+    static func makeDirectory(_ directory: String) throws {
+        if FileSystem.isDirectory(directory) { return }
+        try FileSystem.makeDirectories(directory)
+        guard let slash = directory.lastIndex(of: "/"), slash != directory.startIndex else { return }
+        try FileSystem.syncDirectory(String(directory[..<slash]))
+    }
 
     /// Creates an empty segment under its name so that a crash at any step leaves either nothing or all of it:
     /// a database whose WAL holds the schema. So an unsealed segment without a WAL has lost entries, for certain.

@@ -52,7 +52,8 @@ package final class SegmentedLog: Sendable {
     /// crash left, not for the number of entries.
     ///
     /// - Parameter incidents: called from any thread, with no lock held.
-    /// - Throws: `SystemError` if the directory itself cannot be used. Damaged content never makes it fail.
+    /// - Throws: `SystemError` if the directory itself cannot be used. Damaged content never makes it fail, nor does a
+    ///   disk without room for a new log's directory.
     package init(
         directory: String, configuration: Configuration = Configuration(),
         incidents: @escaping @Sendable (LogIncident) -> Void

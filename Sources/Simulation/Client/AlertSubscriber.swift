@@ -1,5 +1,6 @@
 // Follows a relay's alerts on a thread of its own, over lost connections and restarts: nothing is missed, because each
 // new connection says which event was the last (`Last-Event-ID`).
+import DroneClient
 package import HTTPClient
 import Models
 package import System

@@ -3,6 +3,7 @@
 // Each connection is a real thread with a share of the drones. A thread has one report under way at a time, so a
 // drone's reports arrive in order and a drone never has two in flight. A report's bytes are made once and resent as
 // they are: that is what makes resending harmless (contract §1, I5).
+package import DroneClient
 import Models
 import Synchronization
 package import System

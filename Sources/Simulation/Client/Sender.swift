@@ -1,4 +1,5 @@
 // One connection's work in a flight: the thread's loop, and a report's way until it is acknowledged.
+import DroneClient
 import Models
 
 struct Sender {
@@ -7,7 +8,9 @@ struct Sender {
     private var drones: [SimulatedDrone]
     /// For each drone, the relays in its order of preference.
     private let orders: [[Int]]
-    private var choice: RelayChoice
+    /// What `DroneClient` stands on too: the report in hand, until a relay has it.
+    private var outbox: ReportOutbox
+    private var nextID: UInt64 = 1
     private var random: SeededRandom
     private let startNanoseconds: UInt64
     private let observer: (any FlightObserver)?
@@ -27,7 +30,7 @@ struct Sender {
         self.observer = observer
         self.transport = transport
         orders = drones.map { RelayEndpoint.nearestFirst(plan.relays, from: $0.city) }
-        choice = RelayChoice(relays: plan.relays.count, backoff: plan.backoff)
+        outbox = ReportOutbox(relays: plan.relays.count, backoff: plan.backoff)
         // Apart from the drones' generators: waiting must not change what the drones report.
         random = SeededRandom(seed: ~plan.fleet.seed, stream: UInt64(connection))
     }
@@ -58,38 +61,41 @@ struct Sender {
     /// Sends the report until it is acknowledged or refused. False if the flight stopped before.
     private mutating func deliver(_ report: SimulatedReport, order: [Int]) -> Bool {
         flight.count(connection) { $0.sent += 1 }
-        var attempts = 0
+        let id = nextID
+        nextID += 1
+        _ = outbox.add(OutgoingReport(id: id, droneID: report.identity.droneID, body: report.body))
         while !flight.isStopping {
-            switch choice.decide(order: order, nowSeconds: nowSeconds) {
+            switch outbox.next(order: order, nowSeconds: nowSeconds) {
+            case .nothing: return true
             case .wait(let seconds):
                 guard flight.pause(seconds: seconds) else { return false }
-            case .use(let relay):
-                if attempts > 0 { flight.count(connection) { $0.resent += 1 } }
-                attempts += 1
-                if attempt(report, relay: relay) { return true }
+            case .send(let outgoing, let relay):
+                if outbox.attempts(id) > 0 { flight.count(connection) { $0.resent += 1 } }
+                attempt(report, outgoing, relay: relay)
             }
         }
         return false
     }
 
-    /// One attempt at one relay; whether the report needs no other.
-    private mutating func attempt(_ report: SimulatedReport, relay: Int) -> Bool {
+    /// One attempt at one relay.
+    private mutating func attempt(_ report: SimulatedReport, _ outgoing: OutgoingReport, relay: Int) {
         var request = TransportRequest(
-            "POST", flight.plan.relays[relay].url + "/v1/reports", headers: Self.headers, body: report.body)
-        request.droneID = report.identity.droneID
+            "POST", flight.plan.relays[relay].url + "/v1/reports", headers: Self.headers, body: outgoing.body)
+        request.droneID = outgoing.droneID
         let begun = flight.nowNanoseconds
         observer?.willSend(report, monotonicNanoseconds: begun)
         let response: TransportResponse
         do {
             response = try transport.exchange(request)
         } catch {
-            later(relay: relay, askedForSeconds: nil, why: error.reason)
-            return false
+            settle(outgoing, relay, nil)
+            return flight.count(connection) { $0.lastFailure = error.reason }
         }
-        switch Verdict.of(response) {
+        let verdict = Verdict.of(response)
+        settle(outgoing, relay, verdict)
+        switch verdict {
         case .acknowledged(let status):
             let seconds = Double(flight.nowNanoseconds - begun) / 1e9
-            choice.answered(relay: relay)
             // The observer first: a figure that says «acknowledged» means that the ledger has it.
             observer?.acknowledged(report, status: status)
             flight.count(connection) {
@@ -101,24 +107,19 @@ struct Sender {
                 default: $0.stored += 1
                 }
             }
-            return true
         case .refused(let status):
-            choice.answered(relay: relay)
             observer?.refused(report, httpStatus: status, answer: response.body)
             flight.count(connection) {
                 $0.refused += 1
                 $0.lastFailure = "the relay answered \(status)"
             }
-            return true
-        case .again(let seconds):
-            later(relay: relay, askedForSeconds: seconds, why: "the relay answered \(response.status)")
-            return false
+        case .again:
+            flight.count(connection) { $0.lastFailure = "the relay answered \(response.status)" }
         }
     }
 
-    private mutating func later(relay: Int, askedForSeconds: Double?, why: String) {
-        choice.failed(relay: relay, askedForSeconds: askedForSeconds, nowSeconds: nowSeconds, random: &random)
-        flight.count(connection) { $0.lastFailure = why }
+    private mutating func settle(_ outgoing: OutgoingReport, _ relay: Int, _ verdict: Verdict?) {
+        _ = outbox.answered(outgoing.id, relay: relay, verdict, nowSeconds: nowSeconds, random: &random)
     }
 
     private var nowSeconds: Double { Double(flight.nowNanoseconds) / 1e9 }

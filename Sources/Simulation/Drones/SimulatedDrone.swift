@@ -1,5 +1,6 @@
 // One simulated drone: it flies between random points of its city and reports what it sees, hears and measures.
 // Pure: the same seed, drone and times give the same bytes.
+package import DroneClient
 package import Models
 
 /// A report as a drone sends it, and what the sender knows about it.

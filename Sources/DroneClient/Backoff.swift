@@ -21,8 +21,10 @@ package struct Backoff: Sendable {
     }
 
     /// Uniform between nothing and the bound; never shorter than what the other side asked for (`Retry-After`).
-    package func waitSeconds(failures: Int, askedFor: Double?, random: inout SeededRandom) -> Double {
-        let jittered = boundSeconds(failures: failures) * random.unit()
+    package func waitSeconds(failures: Int, askedFor: Double?, random: inout some RandomNumberGenerator)
+        -> Double
+    {
+        let jittered = boundSeconds(failures: failures) * Double.random(in: 0..<1, using: &random)
         guard let askedFor else { return jittered }
         // Some jitter on top: everybody was told the same number.
         return askedFor + jittered * 0.1

@@ -1,4 +1,5 @@
 // Which relay a drone uses, and how long it leaves a failing one alone.
+import DroneClient
 import Simulation
 import Testing
 

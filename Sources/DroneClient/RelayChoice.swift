@@ -52,7 +52,7 @@ package struct RelayChoice: Sendable {
 
     /// No answer, or one that says «later».
     package mutating func failed(
-        relay: Int, askedForSeconds: Double?, nowSeconds: Double, random: inout SeededRandom
+        relay: Int, askedForSeconds: Double?, nowSeconds: Double, random: inout some RandomNumberGenerator
     ) {
         health[relay].failures += 1
         let wait = backoff.waitSeconds(
