@@ -20,6 +20,8 @@ final class ArchiveCall {
         var record: Int
         var fact: RecordFact
         var isIdentityQuestion: Bool
+        var observedAt: Int64
+        var receivedAt: Int64
     }
 
     let batches: [StreamedBatch]
@@ -75,7 +77,9 @@ final class ArchiveCall {
                 if decision == .needsIdentityDigest || decision == .needsRecordDigests {
                     let isIdentity = decision == .needsIdentityDigest
                     undecided.append(
-                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity))
+                        Undecided(
+                            batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity,
+                            observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     if isIdentity { note.settled(record.n, receivedAt: record.receivedAt) }
                 } else {
                     if decision != .alreadySettled { note.settled(record.n, receivedAt: record.receivedAt) }
@@ -88,12 +92,19 @@ final class ArchiveCall {
 
     // MARK: - Questions
 
-    var identityQuestions: Set<ReportIdentity> {
-        Set(undecided.compactMap { $0.isIdentityQuestion ? $0.fact.identity : nil })
+    var identityQuestions: [IdentityQuestion] {
+        undecided.compactMap { item in
+            guard item.isIdentityQuestion, let identity = item.fact.identity else { return nil }
+            return IdentityQuestion(identity: identity, observedAt: item.observedAt)
+        }
     }
 
-    var recordQuestions: Set<RecordNumber> {
-        Set(undecided.filter { !$0.isIdentityQuestion }.map { .init(source: $0.fact.source, n: $0.fact.n) })
+    var recordQuestions: [RecordQuestion] {
+        undecided.filter { !$0.isIdentityQuestion }.map {
+            RecordQuestion(
+                number: RecordNumber(source: $0.fact.source, n: $0.fact.n), digest: $0.fact.digest,
+                receivedAt: $0.receivedAt)
+        }
     }
 
     /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
@@ -221,5 +232,9 @@ final class ArchiveCall {
 extension PreparedRecord {
     var identity: ReportIdentity? {
         if case .report(let report) = content { report.identity } else { nil }
+    }
+
+    var observedAt: Int64? {
+        if case .report(let report) = content { report.observedAt } else { nil }
     }
 }
