@@ -1,7 +1,7 @@
 // Gross regressions of the way of a report through a real relay. Processor time is counted, not elapsed time: other
 // programs, a slow disk and waiting do not show in it. It is compared with itself (few drones, many drones) and with a
-// loop of arithmetic on the same machine. A relay once lost 85 % of its throughput because a rule's memory of all drones
-// was copied for every report; no test of behaviour sees that.
+// loop of arithmetic on the same machine. A relay once lost 85 % of its throughput because a rule's memory of all
+// drones was copied for every report; no test of behaviour sees that.
 
 import Foundation
 import HTTPClient
@@ -79,7 +79,8 @@ struct ThroughputFloorTests {
             "a report costs \(Int(one)) ns with 100 drones, \(Int(other)) ns with 20,000; "
                 + "\(Int(one / unit)) thousand steps of arithmetic")
         #expect(other < 3 * one, "\(other) ns against \(one) ns")
-        // Four times as much is allowed for other processors and a busy machine; a build that is not optimised takes 1.5.
+        // Four times as much is allowed for other processors and a busy machine; a build that is not optimised takes
+        // 1.5.
         #expect(one / unit < 4 * Self.measured, "\(one) ns, \(unit) ns")
     }
 
