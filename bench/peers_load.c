@@ -1,8 +1,9 @@
 // Loads one of Columba's peers the way `columba-bench load` loads a relay: N connections on one thread, each sends a
 // message of B bytes, waits until the peer acknowledges it, and sends the next. Prints one JSON object.
 //   cc -O2 -o peers_load bench/peers_load.c && ./peers_load redis|nats|mqtt PORT CONNECTIONS SECONDS BYTES
-// redis: XADD to one stream. nats: JetStream publish with a reply (the stream "reports" is made first). mqtt: QoS 1 to a
-// topic for which a sleeping subscriber with a persistent session waits, so that the broker has to keep every message.
+// redis: XADD to one stream. nats: JetStream publish with a reply (the stream "reports" is made first). mqtt: QoS 1 to
+// a topic for which a sleeping subscriber with a persistent session waits, so that the broker has to keep every
+// message.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
