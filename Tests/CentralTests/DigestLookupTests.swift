@@ -50,7 +50,8 @@ private final class CountingEngine: ArchiveEngine {
     }
 
     /// One hour of eight drones: the same numbers every hour, as of drones that start anew.
-    private static func hour(_ hour: Int64, relay: String = ArchiveFixture.relay, change: String = "") -> StreamedBatch {
+    private static func hour(_ hour: Int64, relay: String = ArchiveFixture.relay, change: String = "") -> StreamedBatch
+    {
         var maker = BatchMaker(relay: relay)
         for index in 0..<8 as Range<Int64> {
             maker.add(
@@ -63,7 +64,8 @@ private final class CountingEngine: ArchiveEngine {
         return maker.batch(at: relay == ArchiveFixture.relay ? hour + 1 : hour + 100)
     }
 
-    @Test("a copy's digest is asked of the files of its own time and partition, another report's of all that may have it")
+    @Test(
+        "a copy's digest is asked of the files of its own time and partition, another report's of all that may have it")
     func fewFiles() throws {
         let fixture = try ArchiveFixture()
         let engine = CountingEngine(
@@ -111,7 +113,25 @@ private final class CountingEngine: ArchiveEngine {
         let commit = try cold.archive([clone])
         #expect(commit.conflicts == 8 && commit.reports == 0)
         var late = BatchMaker()
-        late.add(9, BatchMaker.report(drone: "pw-0", boot: "b1", seq: 1), receivedAt: ArchiveFixture.start + 90_000_000_000)
+        late.add(
+            9, BatchMaker.report(drone: "pw-0", boot: "b1", seq: 1), receivedAt: ArchiveFixture.start + 90_000_000_000)
         #expect(try cold.archive([late.batch(at: 51)]).conflicts == 1)
+    }
+
+    @Test("the same bytes of a drone without a clock are a duplicate, although each relay gives them another time")
+    func withoutClock() throws {
+        let fixture = try ArchiveFixture()
+        let engine = CountingEngine(
+            DuckDBEngine(executable: fixture.duckDB, scratchDirectory: "\(fixture.directory)/scratch"))
+        let body = #"{"drone_id":"pw-1","boot":"b","seq":1,"location":{"lat":1,"lon":2}}"#
+        do {
+            var first = BatchMaker()
+            first.add(1, body)
+            _ = try archiver(fixture, engine).archive([first.batch(at: 1), Self.hour(1), Self.hour(2)])
+        }
+        var copy = BatchMaker(relay: "south-1")
+        copy.add(1, body, receivedAt: ArchiveFixture.start + 2 * 3_600_000_000)
+        let commit = try archiver(fixture, engine).archive([copy.batch(at: 9)])
+        #expect(commit.duplicates == 1 && commit.conflicts == 0)
     }
 }

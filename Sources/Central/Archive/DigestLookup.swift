@@ -105,7 +105,9 @@ struct DigestLookup {
             var range = sorted.startIndex..<sorted.endIndex
             while !range.isEmpty {
                 let middle = range.lowerBound + range.count / 2
-                if sorted[middle] < low { range = (middle + 1)..<range.upperBound } else {
+                if sorted[middle] < low {
+                    range = (middle + 1)..<range.upperBound
+                } else {
                     range = range.lowerBound..<middle
                 }
             }
