@@ -58,25 +58,39 @@ final class ArchiveFixture {
 
     /// What the tables hold, whichever files it lies in: rows and the sum of their hashes.
     func contents() throws -> [String] {
-        try [TableSchema.reports, .duplicates, .alerts, .identities].map { schema in
+        let sums = try [TableSchema.reports, .duplicates, .alerts, .identities].compactMap { schema -> String? in
             let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
-            let sums = "select count(*) as n, sum(hash(t)::hugeint)::varchar as h from (select \(names) from t) as t"
-            return try rows(schema, sums).first ?? "no files"
+            guard let source = try source(schema) else { return nil }
+            return "select '\(schema.name)' as t, count(*) as n, sum(hash(t)::hugeint)::varchar as h "
+                + "from (select \(names) from \(source)) as t;\n"
         }
+        return try runner.run(sums.joined()).split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// `targetBytes`: of compacted files. Time is the fixture's.
+    /// The files of the committed version as a table function; nil if there are none.
+    private func source(_ schema: TableSchema) throws -> String? {
+        let delta = try table(schema)
+        let paths = delta.snapshot.files.keys.sorted().compactMap { delta.store.localPath("\(schema.name)/\($0)") }
+        let options = schema.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
+        return paths.isEmpty ? nil : "read_parquet(\(SQLText.list(paths))\(options))"
+    }
+
+    /// Time is the fixture's.
     func upkeep(
-        targetBytes: Int = 1 << 20, filesPerStep: Int = 4, isCancelled: @escaping @Sendable () -> Bool = { false }
+        filesPerStep: Int = 4, isCancelled: @escaping @Sendable () -> Bool = { false }
     ) -> LakeUpkeep {
+        LakeUpkeep(upkeepConfiguration(filesPerStep: filesPerStep), time: time, isCancelled: isCancelled)
+    }
+
+    func upkeepConfiguration(filesPerStep: Int = 4) -> UpkeepConfiguration {
         var configuration = UpkeepConfiguration(
             lake: lake, vault: vault, directory: "\(directory)/lake/_columba/upkeep", duckDB: duckDB)
-        configuration.compaction.targetBytes = targetBytes
+        configuration.compaction.targetBytes = 1 << 20
         configuration.compaction.filesPerStep = filesPerStep
         configuration.versionsPerCheckpoint = 5
         configuration.logSeconds = 3600
         configuration.keepRemovedSeconds = 3600
-        return LakeUpkeep(configuration, time: time, isCancelled: isCancelled)
+        return configuration
     }
 
     func archiver(
@@ -95,12 +109,8 @@ final class ArchiveFixture {
 
     /// What one SELECT over the tables of `root` prints, one JSON object a line; only files of the committed version.
     func rows(_ table: TableSchema, _ select: String) throws -> [String] {
-        let store: any ObjectStore = table.name == "identities" ? vault : lake
-        let delta = try self.table(table)
-        let paths = delta.snapshot.files.keys.sorted().compactMap { store.localPath("\(table.name)/\($0)") }
-        guard !paths.isEmpty else { return [] }
-        let options = table.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
-        let view = "create view t as select * from read_parquet(\(SQLText.list(paths))\(options));\n"
+        guard let source = try source(table) else { return [] }
+        let view = "create view t as select * from \(source);\n"
         let output = try runner.run(view + select + ";")
         return output.split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
     }

@@ -213,7 +213,7 @@ private struct Crash: Error {}
         let upkeep = fixture.upkeep { isCancelled.withLock { $0 } }
         let report = try upkeep.compact(
             .everything, try upkeep.openTables(),
-            failurePoint: { if $0 == .check { isCancelled.withLock { $0 = true } } })
+            failurePoint: { if $0 == .sort { isCancelled.withLock { $0 = true } } })
         #expect(report.wasCancelled && report.done.isEmpty && report.failed.isEmpty)
         #expect(try files(fixture) == [6, 3, 3, 3])
         #expect(try fixture.contents() == before)

@@ -117,4 +117,21 @@ private final class CountingEngine: ArchiveEngine {
             9, BatchMaker.report(drone: "pw-0", boot: "b1", seq: 1), receivedAt: ArchiveFixture.start + 90_000_000_000)
         #expect(try cold.archive([late.batch(at: 51)]).conflicts == 1)
     }
+
+    @Test("the same bytes of a drone without a clock are a duplicate, although each relay gives them another time")
+    func withoutClock() throws {
+        let fixture = try ArchiveFixture()
+        let engine = CountingEngine(
+            DuckDBEngine(executable: fixture.duckDB, scratchDirectory: "\(fixture.directory)/scratch"))
+        let body = #"{"drone_id":"pw-1","boot":"b","seq":1,"location":{"lat":1,"lon":2}}"#
+        do {
+            var first = BatchMaker()
+            first.add(1, body)
+            _ = try archiver(fixture, engine).archive([first.batch(at: 1), Self.hour(1), Self.hour(2)])
+        }
+        var copy = BatchMaker(relay: "south-1")
+        copy.add(1, body, receivedAt: ArchiveFixture.start + 2 * 3_600_000_000)
+        let commit = try archiver(fixture, engine).archive([copy.batch(at: 9)])
+        #expect(commit.duplicates == 1 && commit.conflicts == 0)
+    }
 }

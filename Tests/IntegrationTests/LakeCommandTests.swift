@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import HTTPClient
 import System
+import TestSupport
 import Testing
 import TestSupport
 

@@ -112,18 +112,11 @@ struct ArchiverRecovery {
     func removeOrphans(now: Timestamp, graceSeconds: Double) throws -> Int {
         var removed = 0
         for table in tables.all {
-            let snapshot = table.snapshot
-            let prefix = table.schema.name + "/"
-            for object in try table.store.list(table.schema.name) where object.key.hasSuffix(".parquet") {
-                let path = String(object.key.dropFirst(prefix.count))
-                guard !path.hasPrefix("_"), snapshot.files[path] == nil, snapshot.removed[path] == nil else {
-                    continue
-                }
-                let age = now.seconds(since: Timestamp(microseconds: object.modifiedMicroseconds))
-                guard age > graceSeconds else { continue }
-                try table.store.remove(object.key)
-                removed += 1
-            }
+            let name = table.schema.name
+            let objects = try table.store.list(name)
+            let left = LeftOver.find(in: objects, table: name, table.snapshot, now: now, graceSeconds: graceSeconds)
+            for file in left.orphans { try table.store.remove(file.key) }
+            removed += left.orphans.count
         }
         return removed
     }

@@ -61,9 +61,15 @@ package struct Compactor {
         let inputs = job.files.compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }
 
         try failurePoint(.sort)
-        _ = try duckDB.run(sort(inputs, table.schema, to: output), isCancelled: isCancelled)
+        let ranges = FileStatistics.Query(table.schema)
+        let answer = try duckDB.run(
+            sort(inputs, table.schema, to: output) + sums(inputs, table.schema) + sums([output], table.schema)
+                + ranges.sql(from: Self.rows([output], table.schema)), isCancelled: isCancelled)
         try failurePoint(.check)
-        let statistics = try check(inputs, output, table.schema, job)
+        let lines = answer.split(separator: 0x0a).map { Data($0) }
+        guard lines.count == 3 else { throw ArchiveError.conversion(type: "unreadable sums") }
+        try check(before: lines[0], after: lines[1], job)
+        let statistics = try ranges.statistics(from: lines[2])
         let sha256 = try FileDigest.sha256(ofFile: output)
         guard let bytes = FileSystem.fileSize(output) else { throw ArchiveError.conversion(type: "no Parquet file") }
 
@@ -127,34 +133,28 @@ package struct Compactor {
             copy (select * from \(Self.rows(inputs, schema)) order by \(order))
             to \(SQLText.literal(output)) (format parquet, compression zstd, row_group_size \(Self.rowGroupRows), \
             dictionary_size_limit \(Self.dictionaryValues), use_tmp_file false);
+
             """
     }
 
-    /// The new file has exactly the rows of the old ones: as many, and their hashes add up to the same. Returns its
-    /// statistics.
-    private func check(
-        _ inputs: [String], _ output: String, _ schema: TableSchema, _ job: CompactionJob
-    ) throws -> FileStatistics {
-        struct Sums: Decodable, Equatable {
-            var rows: Int
-            var hashes: String?
-        }
-        func sums(_ files: [String]) -> String {
-            "select count(*) as rows, sum(hash(t)::hugeint)::varchar as hashes from \(Self.rows(files, schema)) as t;\n"
-        }
-        let ranges = FileStatistics.Query(schema)
-        let answer = try duckDB.run(
-            sums(inputs) + sums([output]) + ranges.sql(from: Self.rows([output], schema)), isCancelled: isCancelled)
-        let lines = answer.split(separator: 0x0a).map { Data($0) }
+    private struct Sums: Decodable, Equatable {
+        var rows: Int
+        var hashes: String?
+    }
+
+    private func sums(_ files: [String], _ schema: TableSchema) -> String {
+        "select count(*) as rows, sum(hash(t)::hugeint)::varchar as hashes from \(Self.rows(files, schema)) as t;\n"
+    }
+
+    /// The new file has exactly the rows of the old ones: as many, and their hashes add up to the same.
+    private func check(before: Data, after: Data, _ job: CompactionJob) throws {
         let decoder = JSONDecoder()
-        guard lines.count == 3 else { throw ArchiveError.conversion(type: "unreadable sums") }
-        let before = try decoder.decode(Sums.self, from: lines[0])
-        let after = try decoder.decode(Sums.self, from: lines[1])
+        let before = try decoder.decode(Sums.self, from: before)
+        let after = try decoder.decode(Sums.self, from: after)
         guard before == after, before.rows == job.rows else {
             throw ArchiveError.damagedData(
-                table: schema.name, files: job.files.map(\.path),
+                table: job.table, files: job.files.map(\.path),
                 detail: "the log counts \(job.rows) rows, the files hold \(before.rows), and sorted \(after.rows)")
         }
-        return try ranges.statistics(from: lines[2])
     }
 }

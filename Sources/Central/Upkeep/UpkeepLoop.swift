@@ -26,13 +26,17 @@ package final class UpkeepLoop: Sendable {
     private let isStopping = Monitor(false)
     private let progress = Mutex(UpkeepProgress())
 
-    private static let secondsBetweenRounds = 15.0
+    private let secondsBetweenRounds: Double
     private static let secondsAfterFailure = 300.0
     private static let secondsBetweenCleanings = 3600.0
 
     /// `compacts`: false leaves compaction to the command.
-    package init(_ configuration: UpkeepConfiguration, compacts: Bool, time: any TimeSource, log: Log) {
+    package init(
+        _ configuration: UpkeepConfiguration, compacts: Bool, time: any TimeSource, log: Log,
+        secondsBetweenRounds: Double = 15
+    ) {
         self.compacts = compacts
+        self.secondsBetweenRounds = secondsBetweenRounds
         self.time = time
         self.log = log
         let isStopping = isStopping
@@ -49,7 +53,7 @@ package final class UpkeepLoop: Sendable {
         WorkerThread.yieldToOthers()
         var tables: ArchiverTables?
         var nextCleaning = time.monotonicNanoseconds() + UInt64(60 * 1e9)
-        while !pause(Self.secondsBetweenRounds) {
+        while !pause(secondsBetweenRounds) {
             do {
                 let opened = try tables ?? upkeep.openTables()
                 tables = opened
