@@ -54,22 +54,25 @@ let package = Package(
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
-        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
+        shim("CTLS", ["CGnuTLS"]),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS", "CTLS"]),
         shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
+        shim("CSQLiteVFS", ["CSQLite"]),
 
         // One module per outside library
-        platform("SQLite", ["CSQLite"]),
+        platform("SQLite", ["CSQLite", "CSQLiteVFS"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
-        platform("HTTPServer", ["CHTTPServer", "Models"]),
+        platform("TLS", ["CTLS", "System"]),
+        platform("HTTPServer", ["CHTTPServer", "Models", "TLS"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("MQTTClient", ["CMosquitto"]),
-        platform("MQTTServer", ["System"]),
+        platform("MQTTServer", ["System", "TLS"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -83,7 +86,7 @@ let package = Package(
         // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
         module(
             "Identity",
-            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System", "TLS"]),
         module("SyncProtocol", ["Models"]),
         // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
         module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
@@ -92,7 +95,7 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity",
+                "Certificates", "Identity", "TLS",
             ]),
         module(
             "Central",
@@ -131,7 +134,7 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
-        tests("MQTTServerTests", ["MQTTServer", "System"]),
+        tests("MQTTServerTests", ["MQTTServer", "System", "TLS", "Certificates"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
@@ -155,7 +158,9 @@ let package = Package(
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
                 "System", "Certificates",
             ]),
-        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
+        tests(
+            "IdentityTests",
+            ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

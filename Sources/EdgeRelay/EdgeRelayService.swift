@@ -81,12 +81,11 @@ package final class EdgeRelayService: Sendable {
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
             unsequenced: recovered.unsequenced, level: { gauge.level },
             onImpersonation: { certificates.impersonation(by: $0) })
-        mqtt = try MQTTListener(
-            configuration.mqtt, dataDirectory: configuration.dataDirectory, ingest: ingest, time: time, log: log)
+        mqtt = try MQTTListener(configuration, ingest: ingest, identity: certificates, time: time, log: log)
         let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            identity: certificates, load: reload)
+            identity: certificates, mqtt: mqtt, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
@@ -140,8 +139,7 @@ package final class EdgeRelayService: Sendable {
         guard !configuration.central.isEmpty else { return nil }
         return Forwarder(
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
-            limits: .init(
-                maxInFlight: configuration.forward.maxInFlight, maxBatchBytes: configuration.forward.maxBatchBytes),
+            limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onArchived: onArchived)
     }
@@ -151,8 +149,8 @@ package final class EdgeRelayService: Sendable {
         onFatal: @escaping @Sendable (String) -> Void
     ) -> BufferWriter {
         let epoch = store.current.epoch
-        return BufferWriter(log: store.current.log, progress: progress) { through in
-            forwarder?.committed(epoch: epoch, through: through)
+        return BufferWriter(log: store.current.log, progress: progress) { through, alerts in
+            forwarder?.committed(epoch: epoch, through: through, alerts: alerts)
             gauge.committed()
         } onFailure: { error in
             log.error("buffer_write_failed", ["error": .string("\(error)")])

@@ -62,7 +62,7 @@ struct chs_server {
     bool is_watched;
     atomic_bool watch_stopped;
     pthread_mutex_t peers_lock;  // guards `tls` and the list
-    chs_tls *tls;                // NULL: plain HTTP, for good
+    ctls_credentials *tls;                // NULL: plain HTTP, for good
     chs_peer *peers;             // one for each open TLS connection
     // Requests begun and not completed, and requests given to Swift and not answered: on cache lines of their own,
     // because every thread writes to them.

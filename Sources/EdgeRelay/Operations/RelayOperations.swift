@@ -15,7 +15,7 @@ struct RelayOperations: Sendable {
 
     init(
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log, notifier: ServiceNotifier,
-        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity,
+        alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity, mqtt: MQTTListener?,
         load: @escaping @Sendable () throws -> RelayConfiguration
     ) {
         self.notifier = notifier
@@ -24,7 +24,7 @@ struct RelayOperations: Sendable {
         self.pulse = pulse
         reload = Reload(
             configuration, time: time, log: log.component("reload"),
-            steps: Self.steps(alerting, board, endpoints, identity),
+            steps: Self.steps(alerting, board, endpoints, identity, mqtt),
             load: load)
         supervision = Supervision(
             notifier: notifier,
@@ -36,7 +36,8 @@ struct RelayOperations: Sendable {
 
     /// What a reload puts in force, each checked before any is.
     private static func steps(
-        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity
+        _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity,
+        _ mqtt: MQTTListener?
     ) -> [ReloadStep] {
         [
             ReloadStep { next in
@@ -52,6 +53,7 @@ struct RelayOperations: Sendable {
                 {
                     board.update(next.limits)
                     endpoints.update(next.limits)
+                    mqtt?.update(next.mqtt)
                 }
             },
         ]
