@@ -45,14 +45,49 @@ final class ArchiveFixture {
 
     deinit { try? FileSystem.removeTree(directory) }
 
+    var runner: DuckDBRunner {
+        DuckDBRunner(.init(executable: duckDB, temporaryDirectory: "\(directory)/tmp"))
+    }
+
+    /// As a process of its own would open it.
+    func table(_ schema: TableSchema) throws -> DeltaTable {
+        try DeltaTable(
+            schema, in: schema.name == "identities" ? vault : lake, createdAt: nil,
+            checkpoints: DuckDBCheckpoints(duckDB: runner, directory: "\(directory)/tmp"))
+    }
+
+    /// What the tables hold, whichever files it lies in: rows and the sum of their hashes.
+    func contents() throws -> [String] {
+        try [TableSchema.reports, .duplicates, .alerts, .identities].map { schema in
+            let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
+            let sums = "select count(*) as n, sum(hash(t)::hugeint)::varchar as h from (select \(names) from t) as t"
+            return try rows(schema, sums).first ?? "no files"
+        }
+    }
+
+    /// `targetBytes`: of compacted files. Time is the fixture's.
+    func upkeep(
+        targetBytes: Int = 1 << 20, filesPerStep: Int = 4, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) -> LakeUpkeep {
+        var configuration = UpkeepConfiguration(
+            lake: lake, vault: vault, directory: "\(directory)/lake/_columba/upkeep", duckDB: duckDB)
+        configuration.compaction.targetBytes = targetBytes
+        configuration.compaction.filesPerStep = filesPerStep
+        configuration.versionsPerCheckpoint = 5
+        configuration.logSeconds = 3600
+        configuration.keepRemovedSeconds = 3600
+        return LakeUpkeep(configuration, time: time, isCancelled: isCancelled)
+    }
+
     func archiver(
-        partitions: Int = 1, commitsPerSnapshot: Int = 3,
+        partitions: Int = 1, bytesPerPartition: Int = 16 << 20, commitsPerSnapshot: Int = 3,
         failurePoint: @escaping @Sendable (ArchiveStep) throws -> Void = { _ in }
     ) throws -> Archiver {
         var configuration = ArchiverConfiguration(
             lake: lake, vault: vault, scratchDirectory: "\(directory)/scratch", duckDB: duckDB,
             hmacKey: Array("a key for tests, 32 bytes long..".utf8))
         configuration.partitions = partitions
+        configuration.bytesPerPartition = bytesPerPartition
         configuration.commitsPerSnapshot = commitsPerSnapshot
         configuration.failurePoint = failurePoint
         return try Archiver(configuration, time: time)
@@ -61,10 +96,9 @@ final class ArchiveFixture {
     /// What one SELECT over the tables of `root` prints, one JSON object a line; only files of the committed version.
     func rows(_ table: TableSchema, _ select: String) throws -> [String] {
         let store: any ObjectStore = table.name == "identities" ? vault : lake
-        let delta = try DeltaTable(table, in: store, createdAt: nil)
+        let delta = try self.table(table)
         let paths = delta.snapshot.files.keys.sorted().compactMap { store.localPath("\(table.name)/\($0)") }
         guard !paths.isEmpty else { return [] }
-        let runner = DuckDBRunner(.init(executable: duckDB, temporaryDirectory: "\(directory)/tmp"))
         let options = table.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
         let view = "create view t as select * from read_parquet(\(SQLText.list(paths))\(options));\n"
         let output = try runner.run(view + select + ";")

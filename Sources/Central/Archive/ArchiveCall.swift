@@ -31,9 +31,19 @@ final class ArchiveCall {
     private var notes: [RecordSource: RelayNoteBuilder] = [:]
     private(set) var quarantine: [QuarantinedLine] = []
     private var dayTexts: [Int: String] = [:]
-    private var reportBuffers: [Int: RowBuffer] = [:]
+    private var reportBuffers: [ReportBuffer: RowBuffer] = [:]
+    /// Files of `reports` for each day: one, or one for each partition of drones.
+    private let partitions: Int
 
-    init(_ batches: [StreamedBatch], rows: RowBuffers, alertsThrough: Int64, duplicatesThrough: Int64) {
+    private struct ReportBuffer: Hashable {
+        var day: Int
+        var partition: Int
+    }
+
+    init(
+        _ batches: [StreamedBatch], rows: RowBuffers, partitions: Int, alertsThrough: Int64, duplicatesThrough: Int64
+    ) {
+        self.partitions = partitions
         self.batches = batches
         self.rows = rows
         self.alertsThrough = alertsThrough
@@ -149,11 +159,14 @@ final class ArchiveCall {
         _ record: PreparedRecord, _ report: PreparedReport, _ prepared: PreparedBatch, _ batch: Int
     ) throws {
         let buffer: RowBuffer
-        if let known = reportBuffers[report.day] {
+        let key = ReportBuffer(
+            day: report.day, partition: DronePartition.index(ofDrone: report.identity.droneID, count: partitions))
+        if let known = reportBuffers[key] {
             buffer = known
         } else {
-            buffer = try rows.buffer(.reports, day: dayText(report.day))
-            reportBuffers[report.day] = buffer
+            let partition = partitions > 1 ? DronePartition(index: key.partition, count: partitions) : nil
+            buffer = try rows.buffer(.reports, day: dayText(report.day), partition: partition)
+            reportBuffers[key] = buffer
         }
         try append(record, prepared, "}", to: buffer, batch)
         buffer.reportRanges.include(report, record, batches[batch])

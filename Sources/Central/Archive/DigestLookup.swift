@@ -13,8 +13,10 @@ struct DigestLookup {
         _ wanted: Set<ReportIdentity>, in table: DeltaTable, through position: Int64
     ) throws -> [ReportIdentity: SHA256Digest] {
         guard let drones = Bounds(wanted.map(\.droneID)), let numbers = Bounds(wanted.map(\.seq)) else { return [:] }
-        let files = files(table, through: position) { low, high in
-            drones.overlaps(low.drone_id, high.drone_id) && numbers.overlaps(low.seq, high.seq)
+        let partitions = WantedPartitions(wanted)
+        let files = files(table, through: position) { file, low, high in
+            drones.overlaps(low?.drone_id, high?.drone_id) && numbers.overlaps(low?.seq, high?.seq)
+                && partitions.mayBe(in: file.tags.partition)
         }
         return files.isEmpty ? [:] : try engine.digests(of: wanted, in: files)
     }
@@ -28,8 +30,8 @@ struct DigestLookup {
         }
         var found: [RecordNumber: [SHA256Digest]] = [:]
         for table in tables {
-            let files = files(table, through: position) { low, high in
-                relays.overlaps(low.relay_id, high.relay_id) && numbers.overlaps(low.relay_seq, high.relay_seq)
+            let files = files(table, through: position) { _, low, high in
+                relays.overlaps(low?.relay_id, high?.relay_id) && numbers.overlaps(low?.relay_seq, high?.relay_seq)
             }
             guard !files.isEmpty else { continue }
             found.merge(try engine.digests(of: wanted, in: files)) { $0 + $1 }
@@ -38,6 +40,22 @@ struct DigestLookup {
     }
 
     // MARK: - Inside
+
+    /// Which partitions the wanted drones are in, for each number of partitions that files were written with.
+    private final class WantedPartitions {
+        private let drones: Set<String>
+        private var indices: [Int: Set<Int>] = [:]
+
+        init(_ wanted: Set<ReportIdentity>) { drones = Set(wanted.map(\.droneID)) }
+
+        func mayBe(in partition: DronePartition?) -> Bool {
+            guard let partition else { return true }
+            if let known = indices[partition.count] { return known.contains(partition.index) }
+            let found = Set(drones.map { DronePartition.index(ofDrone: $0, count: partition.count) })
+            indices[partition.count] = found
+            return found.contains(partition.index)
+        }
+    }
 
     private struct Bounds<Value: Comparable> {
         var smallest: Value
@@ -58,12 +76,11 @@ struct DigestLookup {
     /// Files a later archive call of a crashed archiver added do not count: their rows are decided again (`Archiver`).
     private func files(
         _ table: DeltaTable, through position: Int64,
-        _ mayHold: (RecordedStatistics.Keys, RecordedStatistics.Keys) -> Bool
+        _ mayHold: (DeltaFile, RecordedStatistics.Keys?, RecordedStatistics.Keys?) -> Bool
     ) -> [String] {
         table.snapshot.files.values.filter { file in
             guard file.position ?? 0 <= position else { return false }
-            guard let low = file.statistics?.minValues, let high = file.statistics?.maxValues else { return true }
-            return mayHold(low, high)
+            return mayHold(file, file.statistics?.minValues, file.statistics?.maxValues)
         }
         .compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }.sorted()
     }
