@@ -7,6 +7,7 @@ import Identity
 import MQTTServer
 import Synchronization
 import System
+import TestSupport
 import TLS
 import Testing
 

@@ -5,6 +5,7 @@ import Foundation
 import HTTPClient
 import System
 import Testing
+import TestSupport
 
 @Suite("MQTT over TLS", .serialized)
 final class MQTTTLSTests {

@@ -6,6 +6,7 @@
 //   tokens/<hash>   one-time tokens that wait, named by their SHA-256; `used/` holds the used ones
 //   issued/<serial>.pem   every certificate that was signed here
 //   deny-list.txt   who is let in no more
+//   ca-bridge.pem   during an exchange of authorities: the former one vouches for the present one
 //
 // Each step is one rename, so the command line and a running central may work on the same folder.
 
@@ -159,7 +160,8 @@ package struct CertificateAuthority: Sendable {
             try FileSystem.writeAtomically("\(directory)/names/\(identity.role.rawValue).\(identity.name)", record)
         }
         return EnrolmentAnswer(
-            identity: identity.uri, certificate: certificate.pem, authorities: try authorities(),
+            identity: identity.uri, certificate: certificate.pem + (isServer ? try bridge() : ""),
+            authorities: try authorities(),
             issuing_certificate: intermediate?.pem,
             expires_at: Timestamp(microseconds: certificate.notAfter * 1_000_000).rfc3339)
     }

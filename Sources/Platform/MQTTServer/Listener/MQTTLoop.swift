@@ -48,10 +48,11 @@ final class MQTTLoop {
         while true {
             let events = mailbox.poll.wait(timeoutMilliseconds: timeoutMilliseconds)
             now = core.time.monotonicNanoseconds()
+            // Letters first: what a client sends after `stopAccepting` has returned is not taken.
+            for letter in mailbox.take() { read(letter) }
             for event in events {
                 if event.token == Self.listenerToken { accept() } else { happened(event) }
             }
-            for letter in mailbox.take() { read(letter) }
             if now >= nextTick { tick() }
             // Before the answers leave: whoever reads one finds it counted.
             mailbox.publish(counters)
