@@ -31,6 +31,8 @@ package final class CentralService: Sendable {
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let live: LiveView
+    private let liveThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -90,7 +92,12 @@ package final class CentralService: Sendable {
         // 4. Threads, then the door.
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        servers = try Self.serve(configuration, intake, console, certificates)
+        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        let live = live
+        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
+        let analysts = AnalystRoutes(
+            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        servers = try Self.serve(configuration, intake, console, analysts, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
@@ -114,6 +121,16 @@ package final class CentralService: Sendable {
         return (lake, try Archiver(settings, time: time))
     }
 
+    private static func live(
+        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: stream, queries: queries,
+            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            log: log.component("live"))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -127,14 +144,16 @@ package final class CentralService: Sendable {
 
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts),
+                CentralRoutes(
+                    intake: intake, console: console, analysts: routes, takesBatches: batches,
+                    servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -153,11 +172,14 @@ package final class CentralService: Sendable {
     package func stop() {
         enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
+        live.stop()
+        live.finishFollowers()
         stream.close()
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
         archiveThread.join()
+        liveThread.join()
         stream.closeLog()
         identity.stop()
         log.info("central_stopped")
@@ -205,6 +227,9 @@ extension CentralConfiguration.Query {
         limits.timeoutSeconds = timeoutSeconds
         limits.maxRows = maxRows
         limits.maxConcurrent = maxConcurrent
+        limits.minGroup = minGroup
+        limits.exportTimeoutSeconds = exportTimeoutSeconds
+        limits.maxExportBytes = maxExportBytes
         return limits
     }
 }

@@ -25,6 +25,9 @@ struct LakeViews {
         script += "create view \(schema.name) as select \(names) from read_parquet(\(SQLText.list(files))\(options));\n"
     }
 
+    /// After the tables.
+    mutating func addHelpers() { script += SQLHelpers.script }
+
     mutating func addRelays(_ rows: [RelayRow]) {
         let columns = [
             ("relay_id", "VARCHAR"), ("last_contact", "TIMESTAMPTZ"), ("received", "BIGINT"), ("archived", "BIGINT"),
