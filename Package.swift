@@ -54,22 +54,25 @@ let package = Package(
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
-        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS"]),
+        shim("CTLS", ["CGnuTLS"]),
+        shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS", "CTLS"]),
         shim("CHTTPClient", ["CCurl"], link: ["ssl", "crypto"]),
         // simdjson's header is C++, so no module map can wrap it: CJSON includes and links it (libsimdjson-dev).
         shim("CJSON", [], link: ["simdjson"]),
         shim("CPosix", []),
+        shim("CSQLiteVFS", ["CSQLite"]),
 
         // One module per outside library
-        platform("SQLite", ["CSQLite"]),
+        platform("SQLite", ["CSQLite", "CSQLiteVFS"]),
         platform("Compression", ["CZstd", "CZlib"]),
         platform("Crypto", ["CCrypto", "CXXHash"]),
         platform("Certificates", ["CCrypto"]),
         platform("JSON", ["CJSON", "Models"]),
-        platform("HTTPServer", ["CHTTPServer", "Models"]),
+        platform("TLS", ["CTLS", "System"]),
+        platform("HTTPServer", ["CHTTPServer", "Models", "TLS"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("MQTTClient", ["CMosquitto"]),
-        platform("MQTTServer", ["System"]),
+        platform("MQTTServer", ["System", "TLS"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
         platform("Log"),
@@ -83,7 +86,7 @@ let package = Package(
         // Certificates as both sides use them: configuration, renewal, deny-list, who may ask what.
         module(
             "Identity",
-            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System"]),
+            ["Certificates", "Configuration", "HTTPClient", "HTTPServer", "Log", "Metrics", "Models", "System", "TLS"]),
         module("SyncProtocol", ["Models"]),
         // The relay's rules, apart from the relay: `columba rules test` evaluates them as well.
         module("AlertRules", ["Models", "JSON", "Crypto", "Configuration"]),
@@ -92,20 +95,29 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity",
+                "Certificates", "Identity", "TLS",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
+                "AlertRules", "SQLite",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
+        // Drones, relays and central in one process from one seed: the only module that knows both sides.
+        module(
+            "WorldSimulation",
+            [
+                "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "EdgeRelay", "Central",
+                "DuckDB", "ObjectStore", "SegmentedLog", "Simulation", "System",
+            ]),
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
         program("columba-central", ["Central", "Log", "System"]),
+        program("columba-sim", ["WorldSimulation", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(
             "ColumbaCommands",
@@ -131,7 +143,7 @@ let package = Package(
         tests(
             "PlatformTests",
             ["SQLite", "Compression", "Crypto", "HTTPServer", "HTTPClient", "System", "Metrics", "Log"]),
-        tests("MQTTServerTests", ["MQTTServer", "System"]),
+        tests("MQTTServerTests", ["MQTTServer", "System", "TLS", "Certificates"]),
         tests("SegmentedLogTests", ["SegmentedLog", "SQLite", "Crypto", "System"]),
         tests(
             "EdgeRelayTests",
@@ -146,6 +158,7 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
+        tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
         tests(
             "SimulationTests", ["Simulation", "DroneClient", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),
@@ -155,7 +168,9 @@ let package = Package(
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
                 "System", "Certificates",
             ]),
-        tests("IdentityTests", ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System"]),
+        tests(
+            "IdentityTests",
+            ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

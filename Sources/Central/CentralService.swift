@@ -26,6 +26,8 @@ package final class CentralService: Sendable {
     private let lock: DirectoryLock
     private let stream: EmbeddedStream
     private let loop: ArchiveLoop
+    private let parts: FleetParts
+    private let fleetThreads: [WorkerThread]
     private let identity: CentralIdentity
     private let servers: [HTTPServer]
     private let enrolmentServer: HTTPServer?
@@ -52,32 +54,28 @@ package final class CentralService: Sendable {
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
-        // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life
-        // (I4).
-        let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })
-        for relay in archiver.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
-        try stream.recover(after: archiver.committedPosition) { entry in
-            fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
-        }
+        // 2. What relays may be told, and what is kept about them.
+        let parts = try FleetParts(configuration, archiver, stream, time: time, log: log)
+        self.parts = parts
+        let fleet = parts.fleet
 
         // 3. Intake, archive, query.
         let certificates = try CentralIdentity(configuration.security, time: time, log: log)
         identity = certificates
-        let quarantine = try Quarantine(path: "\(data)/quarantine.db")
         let intake = BatchIntake(
-            stream: stream, fleet: fleet, quarantine: quarantine, time: time,
+            stream: stream, fleet: fleet, quarantine: parts.quarantine, time: time,
             maxStreamBytes: configuration.limits.maxStreamBytes)
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
-            log: log.component("archive"), onFatal: onFatal)
+            log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
         let (stream, loop) = (stream, loop)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
-            loop: loop)
+            loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
         let queries = try QueryService(
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map(\.row) },
+            relays: { base.now().relays.map { $0.row } },
             completeThrough: { base.now().completeThrough })
         let console = AnalystConsole(
             queries: queries,
@@ -90,6 +88,7 @@ package final class CentralService: Sendable {
             moreMetrics: { certificates.metrics() })
 
         // 4. Threads, then the door.
+        fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
         live = try Self.live(configuration, stream, queries, time: time, log: log)
@@ -97,7 +96,8 @@ package final class CentralService: Sendable {
         liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
         let analysts = AnalystRoutes(
             queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
-        servers = try Self.serve(configuration, intake, console, analysts, certificates)
+        servers = try Self.serve(
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
@@ -144,7 +144,7 @@ package final class CentralService: Sendable {
 
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ routes: AnalystRoutes, _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -152,7 +152,7 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, analysts: routes, takesBatches: batches,
+                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
                     servesAnalysts: analysts),
                 always: batches)
         }
@@ -174,6 +174,7 @@ package final class CentralService: Sendable {
         for server in servers { server.stopAccepting() }
         live.stop()
         live.finishFollowers()
+        parts.desk.stop()
         stream.close()
         streamThread.join()
         for server in servers { server.stop() }
@@ -181,6 +182,8 @@ package final class CentralService: Sendable {
         archiveThread.join()
         liveThread.join()
         stream.closeLog()
+        parts.keeper.stop()
+        for thread in fleetThreads { thread.join() }
         identity.stop()
         log.info("central_stopped")
     }
@@ -195,14 +198,29 @@ private struct FiguresBase: Sendable {
     let intake: BatchIntake
     let stream: EmbeddedStream
     let loop: ArchiveLoop
+    let keeper: FleetKeeper
+    let quarantine: Quarantine
 
     func now() -> CentralFigures {
         let archive = archiver.statistics
-        return CentralFigures(
+        let views = fleet.relays()
+        let completeness = keeper.completeness(views, archive)
+        let open = keeper.incidents.filter(\.isOpen)
+        var figures = CentralFigures(
             startedAt: startedAt, now: Timestamp(microseconds: time.wallMicroseconds()), archive: archive,
-            relays: CentralFigures.relays(fleet.relays(), archive), intake: intake.counters, progress: loop.snapshot,
-            streamBytes: stream.totalBytes, waitingBatches: stream.batches(after: archive.position),
+            relays: CentralFigures.relays(views, archive, completeness), intake: intake.counters,
+            progress: loop.snapshot, streamBytes: stream.totalBytes,
+            waitingBatches: stream.batches(after: archive.position),
             waitingRecords: stream.records(after: archive.position))
+        figures.completeness = completeness
+        figures.quarantined = quarantine.counts.values.reduce(0, +)
+        figures.rulesVersion = fleet.rulesVersion
+        for incident in open { figures.openIncidents[incident.code, default: 0] += 1 }
+        for index in figures.relays.indices {
+            let relayID = figures.relays[index].relayID
+            figures.relays[index].openIncidents = open.filter { $0.relayID == relayID }.map(\.code.rawValue)
+        }
+        return figures
     }
 }
 

@@ -15,6 +15,9 @@ package enum ColumbaProgram {
         (SQLCommand.specification, SQLCommand.run),
         (StatsCommand.specification, StatsCommand.run),
         (ExportCommand.specification, ExportCommand.run),
+        (CompleteCommand.specification, CompleteCommand.run),
+        (QuarantineCommand.specification, QuarantineCommand.run),
+        (IncidentsCommand.specification, IncidentsCommand.run),
         (RulesCommand.specification, RulesCommand.run),
         (EnrollCommand.specification, EnrollCommand.run),
     ]

@@ -2,7 +2,7 @@
 // every certificate that its intermediate signed.
 
 package import Certificates
-package import HTTPServer
+package import TLS
 
 package struct DenyList: Sendable, Equatable {
     package private(set) var identities: Set<String> = []

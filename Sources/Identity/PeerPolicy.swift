@@ -1,8 +1,8 @@
 // Whether a certificate whose chain holds may come in. Pure. Which role may ask what is decided later, per request
 // (`IdentityGate`): a relay at the drones' port is told so with a 403 instead of a failed handshake.
 
-package import HTTPServer
 import Certificates
+package import TLS
 
 package enum PeerPolicy {
     package enum Refusal: String, Sendable {

@@ -1,9 +1,9 @@
 // The section `tls` of relay.json5 and central.json5: which files hold certificate, key, authorities and deny-list.
 
 package import Configuration
-package import HTTPServer
 package import Certificates
 import System
+package import TLS
 
 package struct TLSConfiguration: Sendable, Equatable {
     /// The own certificate, with the intermediates that lead to an authority.
@@ -79,7 +79,7 @@ package struct TLSConfiguration: Sendable, Equatable {
         guard authorities.allSatisfy(\.isAuthority) else {
             throw CertificateError("\(clientAuthoritiesPath) holds a certificate that is no authority's")
         }
-        let credentials = HTTPServerCredentials(
+        let credentials = TLSCredentials(
             certificates: chain.map(\.pem).joined(), key: key.pem,
             clientAuthorities: authorities.map(\.pem).joined())
         try credentials.check()
@@ -106,7 +106,7 @@ package struct TLSConfiguration: Sendable, Equatable {
 }
 
 package struct LoadedTLS: Sendable, Equatable {
-    package var credentials: HTTPServerCredentials
+    package var credentials: TLSCredentials
     /// The own one.
     package var certificate: Certificate
 }

@@ -4,15 +4,28 @@
 package import HTTPServer
 package import Log
 package import System
+package import TLS
 package import Certificates
 import Metrics
 import Synchronization
+
+/// A server with TLS whose certificate, authorities and open connections the keeper looks after.
+package protocol KeptServer: Sendable {
+    /// Its clients are anonymous (enrolment).
+    var asksNoClientCertificate: Bool { get }
+    /// Connections from now on begin with these; open ones keep those they have. On an error nothing changes.
+    func replace(_ credentials: TLSCredentials) throws(TLSError)
+    /// Asks `ServerTLS.admit` again about every open connection and closes those it refuses.
+    func recheckPeers()
+}
+
+extension HTTPServer: KeptServer {}
 
 package final class TLSKeeper: Sendable {
     private struct State {
         var loaded: LoadedTLS
         var denyList: DenyList
-        var servers: [HTTPServer] = []
+        var servers: [any KeptServer] = []
         /// Of the own certificate, how many warnings about its age were given.
         var warnings = 0
         var reloads = 0
@@ -62,8 +75,8 @@ package final class TLSKeeper: Sendable {
     // MARK: For the servers
 
     /// What a server begins with.
-    package var serverTLS: HTTPServerTLS {
-        HTTPServerTLS(
+    package var serverTLS: ServerTLS {
+        ServerTLS(
             credentials: state.withLock { $0.loaded.credentials },
             admit: { [self] certificate in
                 let denyList = state.withLock { $0.denyList }
@@ -78,14 +91,14 @@ package final class TLSKeeper: Sendable {
     }
 
     /// The same for a server that asks nobody for a certificate (enrolment).
-    package var anonymousServerTLS: HTTPServerTLS {
+    package var anonymousServerTLS: ServerTLS {
         var tls = serverTLS
         tls.credentials.clientAuthorities = nil
         return tls
     }
 
-    /// From now on the server hears of every change. An anonymous one is told apart by `anonymous`.
-    package func keep(_ server: HTTPServer) { state.withLock { $0.servers.append(server) } }
+    /// From now on the server hears of every change.
+    package func keep(_ server: any KeptServer) { state.withLock { $0.servers.append(server) } }
 
     package var certificate: Certificate { state.withLock { $0.loaded.certificate } }
     package var denyList: DenyList { state.withLock { $0.denyList } }
@@ -141,11 +154,11 @@ package final class TLSKeeper: Sendable {
         warnAboutAge()
     }
 
-    private func give(_ credentials: HTTPServerCredentials, to servers: [HTTPServer]) throws {
+    private func give(_ credentials: TLSCredentials, to servers: [any KeptServer]) throws {
         for server in servers {
             var own = credentials
             if server.asksNoClientCertificate { own.clientAuthorities = nil }
-            try server.reload(own)
+            try server.replace(own)
         }
         let certificate = certificate
         state.withLock { $0.reloads += 1 }

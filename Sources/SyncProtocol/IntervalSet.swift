@@ -224,6 +224,22 @@ package struct IntervalSet: Hashable, Sendable {
         return result
     }
 
+    // MARK: Ranges by index
+
+    /// Ascending, from 0 to `rangeCount` − 1.
+    package func range(at index: Int) -> ClosedRange<Int64> {
+        precondition((0..<rangeCount).contains(index), "a set of \(rangeCount) ranges has none at \(index)")
+        let span = index < earlier.count ? earlier[index] : last
+        return span.lower...span.upper
+    }
+
+    /// The index of the first range that ends at `value` or later; `rangeCount` if there is none.
+    package func rangeIndex(endingAtOrAfter value: Int64) -> Int {
+        if isEmpty { return 0 }
+        let index = firstIndex(endingAtOrAfter: value)
+        return index < earlier.count || value <= last.upper ? index : rangeCount
+    }
+
     // MARK: Storage
 
     private var spans: [Span] { isEmpty ? [] : earlier + CollectionOfOne(last) }

@@ -1,5 +1,5 @@
-// A rule set on its way from central to a relay: the answer to `GET /v1/relays/{relay_id}/rules`. The relay checks it as
-// it checks its own file, keeps the last good one, and says in its next report what became of it.
+// A rule set on its way from central to a relay: the answer to `GET /v1/relays/{relay_id}/rules`. The relay checks it
+// as it checks its own file, keeps the last good one, and says in its next report what became of it.
 
 package struct RulesMessage: Codable, Hashable, Sendable {
     /// Ascends with every set; it is the version inside `rules` as well.

@@ -93,12 +93,13 @@ struct BufferKeepingTests {
         var machine = ForwarderStateMachine(limits: .init(maxInFlight: 4, maxBatchBytes: 1 << 20))
         machine.epochOpened("e", through: 100, archived: IntervalSet(1...60), missing: IntervalSet(61...100))
         #expect(machine.waiting == 0 && machine.missingCount == 40)
-        guard case .ask(let id, "e") = machine.nextOrder(at: 1) else {
+        guard case .ask(let question) = machine.nextOrder(at: 1), question.epoch == "e" else {
             Issue.record("it asks whether central has them")
             return
         }
         // State was lost, not the records: central has most of them.
-        machine.acknowledged(id, Acknowledgement(received: IntervalSet(), archived: IntervalSet(1...95)), at: 2)
+        machine.acknowledged(
+            question.id, Acknowledgement(received: IntervalSet(), archived: IntervalSet(1...95)), at: 2)
         #expect(machine.missingCount == 5 && machine.waiting == 0)
         #expect(machine.epochs[0].settled == IntervalSet(1...100))
         guard case .idle = machine.nextOrder(at: 10_000_000_000) else {
@@ -112,12 +113,14 @@ struct BufferKeepingTests {
     @Test("a hole found while reading is settled, and a record that turns up archived is not")
     func holeWhileReading() throws {
         var machine = ForwarderStateMachine(limits: .init(maxInFlight: 1, maxBatchBytes: 1 << 20))
-        machine.epochOpened("e", through: 10, archived: IntervalSet())
+        machine.epochOpened("e", through: 10, archived: IntervalSet(), isCurrent: true)
         guard case .send(let batch) = machine.nextOrder(at: 1) else {
             Issue.record("it sends")
             return
         }
-        machine.batchRead(batch.id, range: 1...10, missing: [4...5])
+        _ = machine.batchRead(
+            batch.id, numbers: IntervalSet([1...3, 6...10]), missing: IntervalSet(4...5), lineBytes: 12_000,
+            wireBytes: 3_000, at: 1)
         #expect(machine.waiting == 8 && machine.missingCount == 2)
         let archived = IntervalSet([1...3, 6...10])
         machine.acknowledged(batch.id, Acknowledgement(received: archived, archived: archived), at: 2)

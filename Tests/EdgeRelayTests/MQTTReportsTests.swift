@@ -61,10 +61,21 @@ struct MQTTReportsTests {
         #expect(mqtt.connectTimeoutSeconds == 2 && mqtt.threads == 2)
     }
 
+    private static let secured = #"tls: {cert: "c", key: "c", client_ca: "a"}"#
+
+    @Test("an address that others can reach speaks TLS, a loopback one where it is told to")
+    func tls() throws {
+        #expect(try parse(#"mqtt_listen: "0.0.0.0:8883", \#(Self.secured)"#).mqtt.usesTLS)
+        #expect(try !parse(#"mqtt_listen: "127.0.0.1:1883", \#(Self.secured)"#).mqtt.usesTLS)
+        #expect(try parse(#"mqtt_listen: "127.0.0.1:1883", mqtt: {tls: true}, \#(Self.secured)"#).mqtt.usesTLS)
+    }
+
     @Test(
         "what cannot work is refused by name",
         arguments: [
             (#"mqtt_listen: "0.0.0.0:1883""#, "mqtt_listen"), (#"mqtt_listen: "1883""#, "mqtt_listen"),
+            (#"mqtt_listen: "127.0.0.1:1883", mqtt: {tls: true}"#, "mqtt.tls"),
+            (#"mqtt_listen: "0.0.0.0:1883", mqtt: {tls: false}, \#(secured)"#, "mqtt_listen"),
             ("mqtt: {receive_maximum: 0}", "mqtt.receive_maximum"), ("mqtt: {connections: 1}", "mqtt.connections"),
         ])
     func refused(_ members: String, _ key: String) {

@@ -67,7 +67,10 @@ struct SupervisionTests {
         ]
         let reload = Reload(
             try Self.configuration(), time: time, log: Log(component: "test", sink: .none), steps: steps,
-            load: { try Self.configuration("limits: {max_connections: 100, threads: 3}, central: ['http://c']") })
+            load: {
+                try Self.configuration(
+                    "limits: {max_connections: 100, threads: 3}, central: ['http://c'], mqtt: {threads: 1, tls: false}")
+            })
         let loadedAt = reload.figures.loadedAt
         time.advance(seconds: 1)
         #expect(!reload.run())
@@ -77,7 +80,7 @@ struct SupervisionTests {
         #expect(reload.run())
         #expect(applied.withLock { $0 } == ["first", "second"])
         #expect(reload.figures.lastError == nil && reload.figures.succeeded == 1)
-        #expect(reload.figures.needsRestart == ["central", "limits.threads"])
+        #expect(reload.figures.needsRestart == ["central", "mqtt.threads", "limits.threads"])
     }
 
     @Test(

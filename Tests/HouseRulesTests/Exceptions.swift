@@ -62,6 +62,9 @@ enum Exceptions {
             path: "Sources/Platform/SegmentedLog/SegmentedLog.swift", construct: "@unchecked Sendable",
             reason: "touched only by the thread that has set `isBusy`; a second one is stopped"),
         Exception(
+            path: "Sources/Platform/TLS/TLSStream.swift", construct: "nonisolated(unsafe)",
+            reason: "C pointers: credentials are immutable and counted atomically; a stream belongs to one thread"),
+        Exception(
             path: "bench/columba-bench/Connection.swift", construct: "import CHTTPClient",
             reason: "OpenSSL sessions for the load generator: libcurl would cost more than the server it measures"),
         Exception(

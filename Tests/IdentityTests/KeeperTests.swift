@@ -6,6 +6,7 @@ import HTTPServer
 import Identity
 import Log
 import System
+import TLS
 import Testing
 
 @Suite("the deny-list")

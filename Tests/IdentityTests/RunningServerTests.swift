@@ -7,6 +7,7 @@ import HTTPServer
 import Identity
 import Synchronization
 import System
+import TLS
 import Testing
 import TestSupport
 
@@ -86,7 +87,7 @@ struct RunningServerTests {
         for round in 1...20 {
             let credentials = try (round.isMultiple(of: 2) ? authority : next).serverCredentials(trusting: trust)
             let before = counts.withLock { $0.answered }
-            try server.server.reload(credentials)
+            try server.server.replace(credentials)
             #expect(eventually { counts.withLock { $0.answered } > before + 20 })
         }
         stopping.withLock { $0 = true }
@@ -102,10 +103,10 @@ struct RunningServerTests {
         let server = try TestServer(try authority.serverCredentials())
         var mixed = try authority.serverCredentials()
         mixed.key = try PrivateKey.generate().pem
-        #expect(throws: HTTPServerError.self) { try server.server.reload(mixed) }
+        #expect(throws: TLSError.self) { try server.server.replace(mixed) }
         mixed = try authority.serverCredentials()
         mixed.clientAuthorities = "nothing"
-        #expect(throws: HTTPServerError.self) { try server.server.reload(mixed) }
+        #expect(throws: TLSError.self) { try server.server.replace(mixed) }
         let drone = try authority.pair("columba://drone/d")
         #expect(try server.answer(to: drone, trusting: authority.pem, in: folder) == "columba://drone/d")
     }

@@ -8,6 +8,7 @@ import Identity
 import Log
 import Synchronization
 import System
+import TLS
 
 /// A folder that goes with the object.
 final class Folder {
@@ -66,9 +67,9 @@ struct TestAuthority {
         return TestAuthority(issuer: try CertificateIssuer(certificate: certificate, key: key))
     }
 
-    func serverCredentials(trusting authorities: String? = nil) throws -> HTTPServerCredentials {
+    func serverCredentials(trusting authorities: String? = nil) throws -> TLSCredentials {
         let (key, certificate) = try issue("columba://relay/here", .server(names: ["127.0.0.1", "localhost"]))
-        return HTTPServerCredentials(
+        return TLSCredentials(
             certificates: certificate.pem, key: key.pem, clientAuthorities: authorities ?? pem)
     }
 }
@@ -95,11 +96,12 @@ final class TestServer: Sendable {
     }
 
     init(
-        _ credentials: HTTPServerCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI()
+        _ credentials: TLSCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI(),
+        _ change: (inout HTTPServerConfiguration) -> Void = { _ in }
     ) throws {
         let context = Context()
         self.context = context
-        var tls = HTTPServerTLS(
+        var tls = ServerTLS(
             credentials: credentials,
             admit: { certificate in
                 let list = context.denyList.withLock { $0 }
@@ -109,7 +111,9 @@ final class TestServer: Sendable {
             },
             onRefused: { reason, _ in context.refusals.withLock { $0.append(reason) } })
         tls.handshakeTimeoutSeconds = handshakeTimeoutSeconds
-        server = try HTTPServer(HTTPServerConfiguration(tls: tls), handler: handler)
+        var configuration = HTTPServerConfiguration(tls: tls)
+        change(&configuration)
+        server = try HTTPServer(configuration, handler: handler)
     }
 
     var url: String { "https://127.0.0.1:\(server.port)/" }

@@ -13,11 +13,15 @@ final class SecureStation {
     let centralPort: UInt16
     let enrolPort: UInt16
     let relayPort: UInt16
+    /// Drones that speak MQTT over TLS, where the station was made with it.
+    let mqttPort: UInt16
 
-    init() throws {
+    init(mqtt: Bool = false) throws {
         folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-tls")
-        let ports = try FreePorts.find(5)
+        let ports = try FreePorts.find(6)
         (centralPort, enrolPort, relayPort) = (ports[0], ports[1], ports[2])
+        mqttPort = ports[5]
+        let mqtt = mqtt ? "mqtt_listen: \"127.0.0.1:\(mqttPort)\", mqtt: {tls: true}," : ""
         let (centralFile, relayFile) = ("\(folder)/central.json5", "\(folder)/relay.json5")
         try """
         {listen: "127.0.0.1:\(ports[0])", enroll_listen: "127.0.0.1:\(ports[1])",
@@ -26,7 +30,7 @@ final class SecureStation {
         """.write(toFile: centralFile, atomically: true, encoding: .utf8)
         try """
         {relay_id: "north-3", listen: "127.0.0.1:\(ports[2])", console_listen: "127.0.0.1:\(ports[4])",
-         data_dir: "relay", central: ["https://127.0.0.1:\(ports[0])"],
+         data_dir: "relay", central: ["https://127.0.0.1:\(ports[0])"], \(mqtt)
          tls: {cert: "relay-id/cert.pem", key: "relay-id/key.pem", client_ca: "relay-id/ca.pem", recheck_s: 0.2}}
         """.write(toFile: relayFile, atomically: true, encoding: .utf8)
         central = Server("columba-central", configuration: centralFile, port: ports[3], folder: folder)
@@ -82,9 +86,21 @@ final class SecureStation {
 
     // MARK: As a client
 
+    /// Trusts what that drone or relay was given to trust.
     func tls(_ directory: String) -> HTTPClientTLS {
         let pair = "\(folder)/\(directory)/identity.pem"
-        return HTTPClientTLS(authoritiesFile: "\(folder)/ca/ca.pem", certificateFile: pair, keyFile: pair)
+        let own = "\(folder)/\(directory)/ca.pem"
+        return HTTPClientTLS(
+            authoritiesFile: FileSystem.exists(own) ? own : "\(folder)/ca/ca.pem", certificateFile: pair, keyFile: pair)
+    }
+
+    /// What a server shows to whoever connects, as `openssl s_client` prints it; nil where that program is missing.
+    func presentedChain(at port: UInt16) -> String? {
+        var client = ChildProcess.Configuration(
+            executable: "/usr/bin/openssl", arguments: ["s_client", "-connect", "127.0.0.1:\(port)", "-showcerts"])
+        client.standardOutput = .pipe
+        let answer = try? ChildProcess(client).converse(timeoutSeconds: 30, maxOutputBytes: 1 << 20)
+        return answer.map { String(decoding: $0.output, as: UTF8.self) }
     }
 
     func ask(

@@ -36,6 +36,28 @@ struct ServerTests {
         #expect(fourth.read(4) == [0x20, 2, 0, 0])
     }
 
+    @Test("other limits take effect while it runs: more connections, and what open ones may still do")
+    func update() throws {
+        let listener = try Listener { $0.maxConnections = 1 }
+        defer { listener.server.stop() }
+        let first = try listener.client(.v5, name: "d-1")
+        let second = try TestSocket(port: listener.server.port)
+        second.send(Packets.connect(.v311, client: "d-2"))
+        #expect(second.read(4, withinMilliseconds: 300).isEmpty)
+        var next = MQTTServerConfiguration()
+        next.maxConnections = 3
+        next.limits = MQTTLimits(receiveMaximum: 2, connectSeconds: 0.3)
+        listener.server.update(next)
+        #expect(second.read(4) == [0x20, 2, 0, 0])
+        let silent = try TestSocket(port: listener.server.port)
+        #expect(silent.isClosed(), "without CONNECT, after the new time")
+        for id in 1...3 as ClosedRange<UInt16> { first.send(Packets.publish(.v5, id: id)) }
+        #expect(eventually { listener.handler.waiting == 2 })
+        #expect(first.read(1, withinMilliseconds: 300).isEmpty && listener.handler.waiting == 2, "the third waits")
+        for held in listener.handler.take() { held.answer.give(.stored) }
+        #expect(eventually { listener.handler.waiting == 1 })
+    }
+
     @Test("a client that connects again takes over from its own older connection, and finds its session")
     func takeOver() throws {
         let listener = try Listener()
@@ -121,8 +143,9 @@ struct ServerTests {
             client.send(Packets.publish(.v311))
             #expect(eventually { listener.handler.waiting > 0 })
         }
-        let held = listener.handler.take()
         #expect(eventually { listener.server.counters.connections == 0 })
+        // Only now has the relay read everything that they sent.
+        let held = listener.handler.take()
         for one in held { one.answer.give(.stored) }
         let client = try listener.client(name: "d-1")
         client.send(Packets.publish(.v311, id: 3))

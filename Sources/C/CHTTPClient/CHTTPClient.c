@@ -6,10 +6,13 @@
 #include "address_filter.h"
 
 #include <curl/curl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 /// No server of ours sends headers beyond a few hundred bytes.
 enum { CHC_MAX_HEADERS = 64 * 1024 };
@@ -136,6 +139,32 @@ static int outcome(CURLcode code, const struct transfer *transfer) {
     }
 }
 
+/// A peer that is gone without a word: bytes it does not acknowledge end the connection (TCP_USER_TIMEOUT), and while
+/// nothing is under way probes ask for it, three within the same time.
+static int watch_peer(void *context, curl_socket_t socket, curlsocktype purpose) {
+    (void)purpose;
+    const chc_request *request = context;
+    unsigned milliseconds = request->dead_peer_seconds * 1000;
+    int interval = (int)(request->dead_peer_seconds / 3 > 0 ? request->dead_peer_seconds / 3 : 1), count = 2, on = 1;
+    setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &interval, sizeof interval);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+    return CURL_SOCKOPT_OK;
+}
+
+static long round_trip_us(CURL *easy) {
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket) != CURLE_OK || socket == CURL_SOCKET_BAD) return 0;
+    struct tcp_info info;
+    memset(&info, 0, sizeof info);
+    socklen_t length = sizeof info;
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+    if (length < offsetof(struct tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return 0;
+    return info.tcpi_min_rtt == ~0U ? 0 : (long)info.tcpi_min_rtt;
+}
+
 static void set_method(CURL *easy, const chc_request *request) {
     if (request->has_body) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -227,10 +256,15 @@ void chc_perform(chc_client *client, const chc_request *request, chc_response *r
     set_method(easy, request);
     set_limits(easy, request);
     set_security(easy, request);
+    if (request->dead_peer_seconds > 0) {
+        curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, watch_peer);
+        curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, (void *)request);
+    }
     struct address_filter filter = {.allowed = request->addresses};
     chc_filter_addresses(easy, &filter);
     CURLcode code = complete ? curl_easy_perform(easy) : CURLE_OUT_OF_MEMORY;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &response->status);
+    response->round_trip_us = round_trip_us(easy);
     response->outcome = code != CURLE_OK && filter.refused ? CHC_ADDRESS_REFUSED : outcome(code, &transfer);
     const char *detail = error[0] != 0 ? error : curl_easy_strerror(code);
     strncpy(response->detail, detail, sizeof response->detail - 1);

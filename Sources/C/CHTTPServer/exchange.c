@@ -136,7 +136,7 @@ bool chs_exchange_append(chs_exchange *exchange, const void *bytes, size_t lengt
     return true;
 }
 
-const chs_peer_certificate *chs_exchange_peer(const chs_exchange *exchange) {
+const ctls_peer_certificate *chs_exchange_peer(const chs_exchange *exchange) {
     return chs_peer_certificate_of(exchange->peer);
 }
 

@@ -169,7 +169,7 @@ static void destroy(chs_server *server) {
     pthread_mutex_destroy(&server->places);
     pthread_cond_destroy(&server->place_free);
     pthread_mutex_destroy(&server->peers_lock);
-    chs_tls_release(server->tls);
+    ctls_credentials_release(server->tls);
     free(server);
 }
 
@@ -192,7 +192,7 @@ static struct MHD_Daemon *start_daemon(chs_server *server, int placeholder) {
     }
     return MHD_start_daemon(
         flags | MHD_USE_TLS, 0, chs_accept_policy, NULL, on_request, server, CHS_COMMON_OPTIONS,
-        MHD_OPTION_HTTPS_PRIORITIES, chs_tls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
+        MHD_OPTION_HTTPS_PRIORITIES, ctls_priorities, MHD_OPTION_HTTPS_CERT_CALLBACK2,
         chs_tls_unused_certificate_callback, MHD_OPTION_END);
 }
 
@@ -207,7 +207,10 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     pthread_mutex_init(&server->peers_lock, NULL);
     server->configuration = *configuration;
     server->limits = configuration->limits;
-    if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
+    if (configuration->tls != NULL) {
+        chs_server_set_tls(server, configuration->tls);
+        server->handshakes = ctls_rate_create((uintptr_t)server ^ chs_now_ms());
+    }
     if (!chs_listen(server, operation, error_number)) {
         destroy(server);
         return NULL;

@@ -9,17 +9,16 @@
 
 typedef struct chs_peer chs_peer;
 
-extern const char *const chs_tls_priorities;
-
+struct sockaddr;
+/// Tells Swift why a client was not let in.
+void chs_report_refused(chs_server *server, const char *reason, const struct sockaddr *address);
 /// NULL when out of memory: the handshake will fail.
 chs_peer *chs_peer_begin(chs_server *server, struct MHD_Connection *connection);
 void chs_peer_end(chs_peer *peer);
 /// Its certificate has expired or was denied since the handshake.
 bool chs_peer_is_refused(const chs_peer *peer);
 /// NULL: it showed none.
-const chs_peer_certificate *chs_peer_certificate_of(const chs_peer *peer);
-/// GnuTLS asks this in the handshake.
-int chs_verify_peer(gnutls_session_t session);
+const ctls_peer_certificate *chs_peer_certificate_of(const chs_peer *peer);
 /// libmicrohttpd insists on knowing a certificate; every connection gets other credentials before it asks for one.
 int chs_tls_unused_certificate_callback(
     gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certificates,

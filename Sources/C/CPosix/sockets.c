@@ -107,6 +107,18 @@ int columba_accept(int listener) {
     return descriptor;
 }
 
+_Bool columba_peer_address(int descriptor, char *text, uint64_t capacity) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address;
+    socklen_t length = sizeof address;
+    if (getpeername(descriptor, &address.any, &length) != 0) return 0;
+    const void *bytes = address.any.sa_family == AF_INET ? (const void *)&address.v4.sin_addr : &address.v6.sin6_addr;
+    return inet_ntop(address.any.sa_family, bytes, text, (socklen_t)capacity) != NULL;
+}
+
 long columba_receive(int descriptor, void *bytes, uint64_t capacity) {
     ssize_t count;
     do count = recv(descriptor, bytes, capacity, 0);

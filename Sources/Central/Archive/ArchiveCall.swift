@@ -20,6 +20,7 @@ final class ArchiveCall {
         var record: Int
         var fact: RecordFact
         var isIdentityQuestion: Bool
+        var isRetry = false
     }
 
     let batches: [StreamedBatch]
@@ -49,6 +50,8 @@ final class ArchiveCall {
         for range in batch.skip.ranges {
             for n in range where deduplicator.settle(source, n) {
                 note.settled(n, receivedAt: batch.centralReceivedAt.microseconds)
+                // Its line is in the quarantine since intake.
+                note.note.reject(RejectedRecord(n: n, code: batch.skipCodes[n] ?? "rejected"))
             }
         }
         for (position, record) in prepared.records.enumerated() where !batch.skip.contains(record.n) {
@@ -61,6 +64,11 @@ final class ArchiveCall {
                 reject(record, code, index, &note)
             case .alert, .report:
                 let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
+                if batch.isRetry {
+                    undecided.append(
+                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: false, isRetry: true))
+                    continue
+                }
                 let decision = deduplicator.decide(fact)
                 if decision == .needsIdentityDigest || decision == .needsRecordDigests {
                     let isIdentity = decision == .needsIdentityDigest
@@ -79,7 +87,7 @@ final class ArchiveCall {
     // MARK: - Questions
 
     var identityQuestions: Set<ReportIdentity> {
-        Set(undecided.compactMap { $0.isIdentityQuestion ? $0.fact.identity : nil })
+        Set(undecided.compactMap { $0.isIdentityQuestion || $0.isRetry ? $0.fact.identity : nil })
     }
 
     var recordQuestions: Set<RecordNumber> {
@@ -94,17 +102,21 @@ final class ArchiveCall {
         var prepared: (batch: Int, rows: PreparedBatch)?
         for item in undecided {
             let decision: Deduplicator.Decision
-            if item.isIdentityQuestion {
+            let number = RecordNumber(source: item.fact.source, n: item.fact.n)
+            if item.isRetry {
+                decision = deduplicator.resolveRetry(
+                    item.fact, stored: records[number] ?? [], archived: item.fact.identity.flatMap { identities[$0] })
+            } else if item.isIdentityQuestion {
                 decision = deduplicator.resolveIdentity(
                     item.fact, archived: item.fact.identity.flatMap { identities[$0] })
             } else {
-                let number = RecordNumber(source: item.fact.source, n: item.fact.n)
                 decision = deduplicator.resolveRecord(item.fact, stored: records[number] ?? [])
             }
             guard decision != .alreadySettled else { continue }
             if prepared?.batch != item.batch { prepared = (item.batch, prepare(batches[item.batch])) }
             guard let prepared = prepared?.rows else { continue }
             var note = notes[item.fact.source] ?? RelayNoteBuilder(item.fact.source)
+            if item.isRetry { note.note.retried.append(item.fact.n) }
             try store(prepared.records[item.record], prepared, decision, item.batch, &note)
             notes[item.fact.source] = note
         }
@@ -125,11 +137,12 @@ final class ArchiveCall {
         case (.report(let report), let copy):
             let isDuplicate = copy == .duplicate
             if isDuplicate { note.note.duplicates += 1 } else { note.note.conflicts += 1 }
+            if copy == .recordConflict { note.note.recordConflicts += 1 }
             guard batches[batch].position > duplicatesThrough else { return }
             let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
             try append(
                 record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
-                batch)
+                batch, copy)
             buffer.reportRanges.include(report, record, batches[batch])
         case (.alert(let day, let at), .new):
             note.note.alerts += 1
@@ -139,6 +152,7 @@ final class ArchiveCall {
             buffer.alertRanges.include(record, at: at, batches[batch])
         case (.alert, _):
             // The same record number with another alert: there is no table for copies of alerts.
+            note.note.recordConflicts += 1
             reject(record, "record_number_reused", batch, &note)
         case (.rejected, _), (.unnumbered, _):
             preconditionFailure("a record that cannot be stored has no decision")
@@ -160,11 +174,13 @@ final class ArchiveCall {
     }
 
     private func append(
-        _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int
+        _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int,
+        _ decision: Deduplicator.Decision = .new
     ) throws {
         try prepared.rows.withUnsafeBytes { rows in
             try buffer.append(
-                UnsafeRawBufferPointer(rebasing: rows[record.row]), end, RowOrigin(batch: batch, record: record))
+                UnsafeRawBufferPointer(rebasing: rows[record.row]), end,
+                RowOrigin(batch: batch, record: record, decision: decision))
         }
     }
 
@@ -178,7 +194,7 @@ final class ArchiveCall {
     // MARK: - Rejections
 
     private func reject(_ record: PreparedRecord, _ code: String, _ batch: Int, _ note: inout RelayNoteBuilder) {
-        note.note.rejected.append(RejectedRecord(n: record.n, code: code))
+        note.note.reject(RejectedRecord(n: record.n, code: code))
         quarantine.append(QuarantinedLine(batch: batch, n: record.n, code: code, line: record.line))
     }
 
@@ -190,9 +206,11 @@ final class ArchiveCall {
         switch table.name {
         case TableSchema.reports.name: note.note.reports -= 1
         case TableSchema.alerts.name: note.note.alerts -= 1
+        case TableSchema.duplicates.name where origin.decision == .duplicate: note.note.duplicates -= 1
+        case TableSchema.duplicates.name: note.note.conflicts -= 1
         default: break
         }
-        note.note.rejected.append(RejectedRecord(n: origin.n, code: "not_storable"))
+        note.note.reject(RejectedRecord(n: origin.n, code: "not_storable"))
         quarantine.append(
             QuarantinedLine(batch: origin.batch, n: origin.n, code: "not_storable", line: origin.line))
         notes[source] = note

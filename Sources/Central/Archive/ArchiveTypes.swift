@@ -15,6 +15,10 @@ package struct StreamedBatch: Sendable {
     /// Inflated lines.
     package var ndjson: [UInt8]
     package var skip: IntervalSet
+    /// Why, by number.
+    package var skipCodes: [Int64: String] = [:]
+    /// One record that was set aside and is tried again on a person's word: the number is settled, the row is missing.
+    package var isRetry = false
 
     package init(
         position: Int64, relayID: String, epoch: String, centralReceivedAt: Timestamp, ndjson: [UInt8],
@@ -43,7 +47,7 @@ package struct ArchiveCommit: Sendable {
     package var duplicates: Int { relays.reduce(0) { $0 + $1.duplicates } }
     package var conflicts: Int { relays.reduce(0) { $0 + $1.conflicts } }
     package var alerts: Int { relays.reduce(0) { $0 + $1.alerts } }
-    package var rejected: Int { relays.reduce(0) { $0 + $1.rejected.count } }
+    package var rejected: Int { relays.reduce(0) { $0 + $1.rejectedCount } }
 }
 
 package struct RelayArchiveState: Sendable {
@@ -56,6 +60,9 @@ package struct RelayArchiveState: Sendable {
     package var duplicates: Int
     package var conflicts: Int
     package var alerts: Int
+    package var recordConflicts: Int
+    /// For the last number of each archived range: when the relay received that record, in microseconds.
+    package var lastReceivedAt: [Int64: Int64]
     /// Every record the relay received up to here is archived; nil while its first record is missing.
     package var completeThrough: Timestamp?
 }

@@ -115,8 +115,17 @@ package final class Archiver: @unchecked Sendable {
         }
         precondition(isFree, "one thread at a time archives")
         defer { isArchiving.withLock { $0 = false } }
+        let isRepeated = working == nil
         var state = try working ?? recoverAfterFailure()
         working = nil
+        // A call that failed behind its commit (the store did it and could not say so) is not repeated.
+        let batches = isRepeated ? batches.filter { $0.position > state.position } : batches
+        if isRepeated, batches.isEmpty {
+            working = state
+            return ArchiveCommit(
+                position: state.position, version: tables.reports.snapshot.version, relays: [], files: 0,
+                parquetBytes: 0)
+        }
         try checkPositions(batches, after: state.position)
         let position = batches.last?.position ?? state.position
         try engine.beginCall()

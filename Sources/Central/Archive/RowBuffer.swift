@@ -8,14 +8,17 @@ package struct RowOrigin {
     package var n: Int64
     /// In its batch's bytes.
     package var line: Range<Int>
+    package var decision: Deduplicator.Decision
 
-    package init(batch: Int, n: Int64, line: Range<Int>) {
+    package init(batch: Int, n: Int64, line: Range<Int>, decision: Deduplicator.Decision = .new) {
         self.batch = batch
         self.n = n
         self.line = line
+        self.decision = decision
     }
 
-    init(batch: Int, record: PreparedRecord) {
+    init(batch: Int, record: PreparedRecord, decision: Deduplicator.Decision) {
+        self.decision = decision
         self.batch = batch
         n = record.n
         line = record.line

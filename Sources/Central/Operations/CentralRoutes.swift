@@ -18,24 +18,28 @@ package struct CentralRoutes: HTTPHandler {
     private let intake: BatchIntake
     private let console: any CentralConsole
     private let analysts: AnalystRoutes
+    private let desk: FleetDesk
     private let takesBatches: Bool
     private let servesAnalysts: Bool
 
     /// A statement with its JSON around it.
     private static let statementBytes = 256 << 10
 
-    package init(
-        intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, takesBatches: Bool,
-        servesAnalysts: Bool
+    init(
+        intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
+        takesBatches: Bool, servesAnalysts: Bool
     ) {
         self.intake = intake
         self.console = console
         self.analysts = analysts
+        self.desk = desk
         self.takesBatches = takesBatches
         self.servesAnalysts = servesAnalysts
     }
 
-    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, analyst, page(String) }
+    private enum Route {
+        case batch(BatchName), acknowledgements(String, String), sql, analyst, page(String), desk(DeskRoute)
+    }
 
     private func route(_ path: String) -> Route? {
         switch path {
@@ -45,6 +49,7 @@ package struct CentralRoutes: HTTPHandler {
         default: break
         }
         if servesAnalysts, analysts.answers(path) { return .analyst }
+        if let desk = DeskRoute(path: path, relays: takesBatches, analysts: servesAnalysts) { return .desk(desk) }
         guard takesBatches else { return nil }
         if let name = BatchName(path: path) { return .batch(name) }
         if let (relayID, epoch) = BatchName.parseAcknowledgementsPath(path) { return .acknowledgements(relayID, epoch) }
@@ -60,6 +65,7 @@ package struct CentralRoutes: HTTPHandler {
             case .sql: (["POST"], Self.statementBytes)
             case .analyst: (["GET"], 0)
             case .page: (["GET", "HEAD"], 0)
+            case .desk(let desk): (desk.methods, desk.bodyBytes(head.method))
             }
         guard methods.contains(head.method) else {
             var response = HTTPResponse(
@@ -79,6 +85,7 @@ package struct CentralRoutes: HTTPHandler {
             intake.acknowledgements(exchange, relayID: relayID, epoch: epoch)
         case .sql: console.sql(exchange)
         case .analyst: analysts.handle(exchange)
+        case .desk(let route): desk.handle(exchange, route)
         case .page(let path): exchange.respond(page(path))
         case nil: exchange.respond(Self.notFound)
         }

@@ -20,13 +20,19 @@ package struct StreamHeader: Codable, Equatable, Sendable {
     package var rejected: [RejectedRecord]
     /// `received_at` of the last record: the relay was complete through then, if nothing is missing before it.
     package var records: Int
+    /// A record from the quarantine, tried again: its id there.
+    package var retry: String?
 
-    package init(relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int) {
+    package init(
+        relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int,
+        retry: String? = nil
+    ) {
         self.relay = relay
         self.epoch = epoch
         self.numbers = numbers
         self.rejected = rejected
         self.records = records
+        self.retry = retry
     }
 }
 

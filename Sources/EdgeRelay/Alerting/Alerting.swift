@@ -46,14 +46,13 @@ package final class Alerting: Sendable {
     /// Raises what the report raises. Returns the alerts as JSON, to be stored with it.
     /// - Parameters:
     ///   - now: monotonic nanoseconds.
-    ///   - clockIsGood: see `Lateness`.
+    ///   - isLate: the report was replayed, see `DroneClock`.
     package func evaluate(
         _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64,
-        clockIsGood: () -> Bool = { false }
+        isLate: Bool = false
     ) -> [[UInt8]] {
         let rules = rules.withLock { $0 }
         guard !rules.rules.isEmpty else { return [] }
-        let isLate = Lateness.isLate(observedAt: observedAt, receivedAt: receivedAt, clockIsGood: clockIsGood)
         var raised = AlertEvaluator.statelessAlerts(report, rules)
         if rules.hasStatefulRules {
             let at = isLate ? UInt64(max(0, observedAt.microseconds)) * 1_000 : now

@@ -4,6 +4,7 @@
 import Crypto
 import Models
 package import SegmentedLog
+package import SyncProtocol
 package import System
 
 package final class BufferWriter: Sendable {
@@ -35,17 +36,19 @@ package final class BufferWriter: Sendable {
     private let log: SegmentedLog
     private let queue = Monitor(Queue())
     private let counters = Monitor(Counters())
-    private let onCommit: @Sendable (_ through: Int64) -> Void
+    private let onCommit: @Sendable (_ through: Int64, _ alerts: IntervalSet) -> Void
     private let onFailure: @Sendable (any Error) -> Void
 
     /// - Parameters:
-    ///   - onCommit: called on the writer thread after each transaction, with the last record number on disk.
+    ///   - onCommit: called on the writer thread after each transaction, with the last record number on disk and the
+    ///     numbers of
+    ///     the alerts and alert states among the new records.
     ///   - onFailure: called on the writer thread when a transaction failed.
     /// How long the disk has been at what it was given last.
     package let progress: WriterProgress
 
     package init(
-        log: SegmentedLog, progress: WriterProgress, onCommit: @escaping @Sendable (Int64) -> Void,
+        log: SegmentedLog, progress: WriterProgress, onCommit: @escaping @Sendable (Int64, IntervalSet) -> Void,
         onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.log = log
@@ -106,7 +109,7 @@ package final class BufferWriter: Sendable {
             do {
                 let verdicts = try transaction.append(writes, to: log)
                 count(verdicts, records: transaction.recordCount, bytes: writes.reduce(0) { $0 + $1.byteCount })
-                onCommit(log.nextPosition - 1)
+                onCommit(log.nextPosition - 1, transaction.alerts)
                 for (write, verdict) in zip(writes, verdicts) { write.complete(.stored(verdict)) }
             } catch {
                 counters.withLock { $0.failures += 1 }
@@ -193,6 +196,8 @@ private struct Transaction {
     init(recent: RecentIdentities) { self.recent = recent }
 
     var recordCount: Int { drafts.count }
+    /// The numbers of the last append's alerts and alert states.
+    private(set) var alerts = IntervalSet()
 
     /// Appends everything in one transaction and says what each report is. When it throws, nothing is on disk.
     mutating func append(_ writes: [PendingWrite], to log: SegmentedLog) throws -> [[RecentIdentities.Verdict]] {
@@ -208,7 +213,11 @@ private struct Transaction {
                         header: UnsafeRawBufferPointer(rebasing: arena[draft.header]),
                         payload: draft.borrowedBody ?? UnsafeRawBufferPointer(rebasing: arena[draft.body])))
             }
-            _ = try log.append(entries)
+            let numbers = try log.append(entries)
+            alerts = IntervalSet()
+            for (index, draft) in drafts.enumerated() where draft.kind != BufferKind.report {
+                alerts.insert(numbers.lowerBound + Int64(index))
+            }
         }
         return writes.map { write in
             write.reports.map { recent.stored(identity: $0.identityHash, digest: $0.digestHash) }

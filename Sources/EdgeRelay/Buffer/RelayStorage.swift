@@ -36,14 +36,6 @@ struct RelayStorage: Sendable {
     {
         let directory = configuration.dataDirectory
         let durability = try FileSystem.durability(at: directory)
-        // SQLite maps its index of a write-ahead log and touches one byte in 4,096 to be sure of its space (its
-        // unixShmMap): with smaller blocks a full disk ends the process with SIGBUS.
-        let pageBytes = 4_096
-        if let block = try? FileSystem.blockBytes(at: directory), block < pageBytes {
-            log.warning(
-                "filesystem_small_blocks",
-                ["data_dir": .string(directory), "block_bytes": .int(block), "hint": "make it with 4 KiB blocks"])
-        }
         guard case .doubtful(let name) = durability, !configuration.buffer.allowAnyFilesystem else { return durability }
         if configuration.buffer.strictFilesystem {
             throw SystemError(

@@ -1,106 +1,66 @@
 // Decides what the relay sends to central and when. Pure: no clock, no randomness, no I/O; its owner (Forwarder)
-// carries the orders out and reports what happened.
+// carries the orders out and reports what happened. docs/relay/forwarding.md says the same for operators.
 //
-// Per epoch it knows which record numbers exist (1…committedThrough) and, as sets of intervals,
-//   archived   central committed them to the archive: they need nothing any more (I2, I4)
-//   received   durable at central, not yet archived: not sent again unless central says that it no longer has them
-//   inFlight   in a request right now
-//   setAside   refused again and again on their own: kept, counted, not sent (one bad record never blocks the rest)
-// What is in none of these is sent, oldest epoch and oldest record first, in as many requests at once as central's
-// credit allows. After a failure one request at a time probes the link, after a full-jitter pause.
+// Three lanes share the link. Alerts of any epoch go first. Live reports (the last seconds of the current epoch, newest
+// first) and the rest (older alerts that wait in numbers, then the backlog, oldest first) share what is left after
+// `liveShare`; where one has little to send the other takes it all. As many requests run at once as central's credit
+// allows and the link carries in a few seconds; one of them is kept free for alerts and live reports.
+//
+// After a failure one request at a time probes the link, after a full-jitter pause. What is waiting is held as sets of
+// intervals (ForwarderEpoch), so the work of an order grows neither with the records nor with the square of the gaps.
+//
+// The parts that decide one thing each: ForwarderEpoch (which numbers), LinkControl (how much), LaneShares, ByteBudget,
+// Backoff, CentralAddresses, ProgressWatchdog.
 
-import Models
 package import SyncProtocol
 
 package struct ForwarderStateMachine: Sendable {
-    package struct Limits: Sendable {
-        package var maxInFlight: Int
-        package var maxBatchBytes: Int
-        /// The pause after the k-th failure in a row is random between 0 and min(cap, base · 2^k) seconds.
-        package var backoffBaseSeconds = 0.25
-        package var backoffCapSeconds = 300.0
-        /// Pause between two small batches, so that single reports travel together.
-        package var lingerSeconds = 0.05
-        /// So many unsent records make a batch worth sending without a pause.
-        package var worthSendingAtOnce: Int64 = 500
-        /// Pause between two questions whether received records are archived by now.
-        package var askEverySeconds = 0.5
-        package var askCapSeconds = 5.0
-        /// After so many refusals of one and the same record it is set aside.
-        package var refusalsBeforeSetAside = 3
+    package typealias Epoch = ForwarderEpoch
 
-        package init(maxInFlight: Int, maxBatchBytes: Int) {
-            self.maxInFlight = maxInFlight
-            self.maxBatchBytes = maxBatchBytes
-        }
+    /// A request that is under way.
+    struct Flight: Sendable {
+        let epoch: String
+        /// Nil: a question.
+        let lane: ForwarderLane?
+        var numbers = IntervalSet()
+        let address: Int
+        let startedAt: UInt64
+        /// When its bytes began to go, and how many batches were under way then.
+        var sentAt: UInt64 = 0
+        var sharedBy = 1
+        /// Expected until the batch is read, then known.
+        var wireBytes = 0
+        var lineBytes = 0
+        /// As large as the link allowed, so its time says how fast the link is.
+        var isFull = false
+        var deadline: UInt64
+        /// What central had said to have received when it was asked.
+        var had: IntervalSet?
     }
 
-    package struct Epoch: Sendable {
-        package let name: String
-        package var committedThrough: Int64 = 0
-        package var archived = IntervalSet()
-        package var received = IntervalSet()
-        package var rejected = IntervalSet()
-        /// Refused by central again and again; still in the buffer.
-        package var setAside = IntervalSet()
-        /// Not in the buffer and not known to be archived: lost to damage, or dropped by the operator's rule.
-        package var missing = IntervalSet()
-        /// Central was asked in this life: perhaps it has archived what seems to be missing.
-        var wasAsked = false
-
-        /// Records that central has not archived yet, in flight or not.
-        package var waiting: Int { Int(committedThrough) - archived.count - missing.count }
-        /// Nobody waits for these: their place on disk may be released.
-        package var settled: IntervalSet { missing.isEmpty ? archived : archived.union(missing) }
-    }
-
-    /// One request's order: read records from `from` on, at most `maxBytes` of them, none beyond `through`.
-    package struct Batch: Sendable, Equatable {
-        package let id: UInt64
-        package let epoch: String
-        package let from: Int64
-        package let through: Int64
-        package let maxBytes: Int
-    }
-
-    package enum Order: Sendable, Equatable {
-        case send(Batch)
-        /// `GET …/epochs/{epoch}/acks`, answered with `acknowledgementsArrived` or `failed`.
-        case ask(id: UInt64, epoch: String)
-        /// Nothing to do before this instant (monotonic nanoseconds), whatever is committed meanwhile.
-        case wait(until: UInt64)
-        /// Nothing to do before this instant, unless something is committed.
-        case idle(until: UInt64)
-    }
-
-    package enum Failure: Sendable, Equatable {
-        /// No usable answer: refused, timed out, closed, or not an acknowledgement of this batch (a captive portal's
-        /// page).
-        case unreachable
-        /// 429 or 503, with the seconds it asked for.
-        case overloaded(retryAfterSeconds: Double?)
-        /// 413: split.
-        case tooLarge
-        /// 400: central could not read it as a batch.
-        case malformed
-        /// 401 or 403: this relay's identity is not accepted.
-        case forbidden
-    }
-
-    private struct Flight { let epoch: String; var range: ClosedRange<Int64>?; let isQuestion: Bool }
-
-    package private(set) var epochs: [Epoch] = []
-    package private(set) var consecutiveFailures = 0
-    package private(set) var pausedUntil: UInt64 = 0
-    private var limits: Limits
-    private var batchBytes: Int
-    private var credit: Int
-    private var flights: [UInt64: Flight] = [:]
+    package internal(set) var epochs: [Epoch] = []
+    var limits: Limits
+    var link: LinkControl
+    var shares: LaneShares
+    var budget: ByteBudget
+    var backoff: Backoff
+    var addresses: CentralAddresses
+    var watchdog: ProgressWatchdog
+    var credit: Credit
+    var flights: [UInt64: Flight] = [:]
     private var nextID: UInt64 = 1
-    private var lastSendAt: UInt64?
-    private var nextAskAt: UInt64 = 0
-    private var askPauseSeconds: Double
-    private var refusals: [Int64: Int] = [:]
+    var lastLiveSendAt: UInt64?
+    var nextAskAt: UInt64 = 0
+    var askPauseSeconds: Double
+    var nextReconcileAt: UInt64 = 0
+    /// Whose turn it is to be asked about.
+    var askCursor = 0
+    /// After a refused batch: at most so many bytes of lines, until batches are taken again.
+    private var splitBytes: Int?
+    private var refusals: [String: [Int64: Int]] = [:]
+    private var answersWithoutProgress = 0
+    /// Grows when connections are not to be trusted any more: the next requests begin with new ones.
+    package private(set) var connections: UInt64 = 0
     /// Missing records of epochs that are released by now.
     private var missingReleased = 0
 
@@ -108,207 +68,247 @@ package struct ForwarderStateMachine: Sendable {
         precondition(
             limits.maxInFlight > 0 && limits.maxBatchBytes > 0, "a forwarder needs room for one batch in flight")
         self.limits = limits
-        batchBytes = limits.maxBatchBytes
-        credit = limits.maxInFlight
+        link = LinkControl(maxBatchBytes: limits.maxBatchBytes)
+        shares = LaneShares(liveShare: limits.liveShare)
+        budget = ByteBudget(bytesPerSecond: limits.maxBytesPerSecond)
+        backoff = Backoff(baseSeconds: limits.backoffBaseSeconds, capSeconds: limits.backoffCapSeconds)
+        addresses = CentralAddresses(
+            count: limits.addresses, preferFirstAfterSeconds: limits.preferFirstAfterSeconds)
+        watchdog = ProgressWatchdog(seconds: limits.watchdogSeconds)
+        credit = Credit(maxBytes: Credit.standard.maxBytes, maxInFlight: limits.maxInFlight)
         askPauseSeconds = limits.askEverySeconds
     }
 
+    // MARK: What it says of itself
+
     package var waiting: Int { epochs.reduce(0) { $0 + $1.waiting } }
     package var setAsideCount: Int { epochs.reduce(0) { $0 + $1.setAside.count } }
-    package var inFlight: Int { flights.count }
     package var missingCount: Int { epochs.reduce(missingReleased) { $0 + $1.missing.count } }
+    package var inFlight: Int { flights.count }
+    package var consecutiveFailures: Int { backoff.consecutiveFailures }
+    package var pausedUntil: UInt64 { backoff.pausedUntil }
+    package var address: Int { addresses.current }
+    package var restarts: Int { watchdog.restarts }
+    /// When central last acknowledged a number it had not acknowledged before.
+    package var lastProgressAt: UInt64? { watchdog.lastProgressAt }
+    /// Bytes of lines that the next batch may hold.
+    package var batchBytes: Int { min(splitBytes ?? .max, creditedBytes, link.batchBytes) }
+    package var bytesPerSecond: Double? { link.bytesPerSecond }
 
-    // MARK: Facts
+    // MARK: Facts from the buffer
 
     /// A log exists with records 1…`through` (0: none yet); `archived` is what an earlier life had learnt, `missing`
     /// what the log does not have although it should.
     package mutating func epochOpened(
-        _ name: String, through: Int64, archived: IntervalSet, missing: IntervalSet = IntervalSet()
+        _ name: String, through: Int64, archived: IntervalSet, missing: IntervalSet = IntervalSet(),
+        isCurrent: Bool = false
     ) {
         precondition(!epochs.contains { $0.name == name }, "an epoch is opened once")
-        var epoch = Epoch(name: name)
-        epoch.committedThrough = through
-        if through > 0 {
-            epoch.archived = archived.intersection(IntervalSet(1...through))
-            epoch.missing = missing.intersection(IntervalSet(1...through)).subtracting(epoch.archived)
-        }
-        epochs.append(epoch)
+        precondition(!isCurrent || !epochs.contains { $0.isCurrent }, "a relay writes one epoch")
+        epochs.append(
+            Epoch(name: name, isCurrent: isCurrent, through: through, archived: archived, missing: missing))
     }
 
     package mutating func epochReleased(_ name: String) {
         for epoch in epochs where epoch.name == name { missingReleased += epoch.missing.count }
         epochs.removeAll { $0.name == name }
+        refusals[name] = nil
     }
 
-    package mutating func committed(_ name: String, through: Int64) {
-        guard let index = epochs.firstIndex(where: { $0.name == name }) else { return }
-        precondition(through >= epochs[index].committedThrough, "record numbers only grow (I3)")
-        epochs[index].committedThrough = through
+    /// Records up to `through` are on disk; those in `alerts` are alerts and alert states.
+    package mutating func committed(
+        _ name: String, through: Int64, alerts: IntervalSet = IntervalSet(), at now: UInt64
+    ) {
+        guard let index = index(of: name) else { return }
+        epochs[index].committed(through: through, alerts: alerts, at: now)
     }
 
-    /// The owner read the batch: it holds `range`, which may be shorter than ordered. Nil: there was nothing to read.
-    package mutating func batchRead(_ id: UInt64, range: ClosedRange<Int64>?, missing: [ClosedRange<Int64>]) {
-        guard var flight = flights[id], let index = epochs.firstIndex(where: { $0.name == flight.epoch }) else {
+    /// A look at records of an earlier life found these to be alerts and alert states.
+    package mutating func alertsFound(_ name: String, _ numbers: IntervalSet) {
+        guard let index = index(of: name) else { return }
+        epochs[index].alertsFound(numbers)
+    }
+
+    // MARK: Facts from the owner
+
+    /// The owner made a batch of `numbers`; the numbers in `missing` the buffer does not have any more.
+    ///
+    /// - Returns: the seconds the request may take; nil if it must not be sent: nothing was there, it is larger than
+    ///   central allows, or it was given up.
+    package mutating func batchRead(
+        _ id: UInt64, numbers: IntervalSet, missing: IntervalSet = IntervalSet(), lineBytes: Int, wireBytes: Int,
+        at now: UInt64
+    ) -> Double? {
+        guard var flight = flights[id], let lane = flight.lane, let index = index(of: flight.epoch) else { return nil }
+        epochs[index].lost(missing)
+        let left = flight.numbers.subtracting(numbers).subtracting(missing)
+        epochs[index].giveBack(left)
+        link.read(records: numbers.count, lineBytes: lineBytes, wireBytes: wireBytes)
+        let isTooLarge = wireBytes > credit.maxBytes && numbers.count > 1
+        if numbers.isEmpty || isTooLarge {
+            flights[id] = nil
+            spend(lane, -flight.wireBytes, at: now)
+            if isTooLarge {
+                epochs[index].giveBack(numbers)
+                splitBytes = max(1, lineBytes / 2)
+            }
+            return nil
+        }
+        let wire = wireBytes + LinkControl.overheadBytes
+        spend(lane, wire - flight.wireBytes, at: now)
+        flight.isFull = !left.isEmpty || lineBytes * 4 >= link.batchBytes * 3
+        flight.numbers = numbers
+        flight.wireBytes = wire
+        flight.lineBytes = lineBytes
+        flight.sentAt = now
+        flight.sharedBy = batchesInFlight
+        flights[id] = flight
+        let allowed = link.deadline(records: numbers.count, wireBytesInFlight: wireInFlight)
+        flights[id]?.deadline = now + seconds(allowed)
+        return allowed
+    }
+
+    /// - Parameters:
+    ///   - roundTripSeconds: of the path to central, where the system knows it.
+    ///   - jitter: 0…1, for the pause if central answers but takes nothing.
+    package mutating func acknowledged(
+        _ id: UInt64, _ answer: Acknowledgement, roundTripSeconds: Double? = nil, at now: UInt64, jitter: Double = 1
+    ) {
+        guard let flight = flights.removeValue(forKey: id) else { return }
+        backoff.succeeded()
+        addresses.worked(flight.address)
+        credit = Credit(
+            maxBytes: max(1, answer.credit.maxBytes),
+            maxInFlight: max(1, min(answer.credit.maxInFlight, limits.maxInFlight)))
+        guard let index = index(of: flight.epoch) else { return }
+        let before = (epochs[index].received.count, epochs[index].archived.count)
+        epochs[index].answered(answer, had: flight.had, inFlight: numbersInFlight(of: flight.epoch), at: now)
+        if epochs[index].received.count > before.0 || epochs[index].archived.count > before.1 {
+            watchdog.progressed(at: now)
+        }
+        if epochs[index].archived.count > before.1 {
+            askPauseSeconds = limits.askEverySeconds
+            nextAskAt = now + seconds(askPauseSeconds)
+        }
+        if flight.lane == nil {
+            epochs[index].wasAsked = true
             return
         }
-        // Numbers whose rows are gone (a damaged segment) can never be sent: the buffer reported them as lost (I2, I3).
-        for hole in missing { epochs[index].missing.insert(hole) }
-        epochs[index].missing.subtract(epochs[index].archived)
-        flight.range = range
-        if range == nil { flights[id] = nil } else { flights[id] = flight }
+        let notTaken = flight.numbers.subtracting(epochs[index].received).subtracting(epochs[index].archived)
+        epochs[index].giveBack(notTaken)
+        link.acknowledged(
+            wireBytes: flight.wireBytes, seconds: Double(now - min(now, flight.sentAt)) / 1e9,
+            sharedBy: Double(flight.sharedBy + batchesInFlight + 1) / 2, wasFull: flight.isFull,
+            roundTripSeconds: roundTripSeconds)
+        if let split = splitBytes { splitBytes = split * 2 >= limits.maxBatchBytes ? nil : split * 2 }
+        if refusals[flight.epoch] != nil { flight.numbers.forEachRange { clearRefusals(flight.epoch, $0) } }
+        if notTaken.count < flight.numbers.count {
+            answersWithoutProgress = 0
+        } else {
+            pauseWithoutProgress(at: now, jitter: jitter)
+        }
     }
 
-    package mutating func acknowledged(_ id: UInt64, _ answer: Acknowledgement, at now: UInt64) {
-        guard let flight = flights.removeValue(forKey: id) else { return }
-        linkWorks()
-        if flight.isQuestion, let index = epochs.firstIndex(where: { $0.name == flight.epoch }) {
-            epochs[index].wasAsked = true
-        }
-        credit = max(1, min(answer.credit.maxInFlight, limits.maxInFlight))
-        if batchBytes < limits.maxBatchBytes { batchBytes = min(limits.maxBatchBytes, batchBytes * 2) }
-        merge(answer, into: flight.epoch, authoritative: flight.isQuestion && flights.isEmpty, at: now)
-        if let range = flight.range, !refusals.isEmpty { for n in range { refusals[n] = nil } }
+    /// It answers and takes nothing: not as fast as the link goes, and not for ever (the watchdog).
+    private mutating func pauseWithoutProgress(at now: UInt64, jitter: Double) {
+        answersWithoutProgress += 1
+        var ceiling = limits.backoffBaseSeconds
+        for _ in 0..<min(answersWithoutProgress, 6) { ceiling *= 2 }
+        backoff.pause(until: now + seconds(ceiling * jitter))
     }
 
     package mutating func failed(_ id: UInt64, _ failure: Failure, at now: UInt64, jitter: Double) {
         guard let flight = flights.removeValue(forKey: id) else { return }
-        switch failure {
-        case .tooLarge, .malformed:
+        watchdog.excused(at: now)
+        if failure == .unreadable {
+            if let index = index(of: flight.epoch) { epochs[index].couldNotRead(flight.numbers, at: now) }
+            return backoff.pause(until: now + seconds(limits.backoffBaseSeconds))
+        }
+        if let index = index(of: flight.epoch) { epochs[index].giveBack(flight.numbers) }
+        if failure.isAboutTheBatch {
             // The link works; this batch does not. Halve until one record is left, then set that one aside.
-            if let range = flight.range {
-                if range.count == 1 {
-                    refuse(range.lowerBound, of: flight.epoch)
-                } else {
-                    batchBytes = max(1, batchBytes / 2)
-                }
+            if flight.numbers.count == 1, let n = flight.numbers.min {
+                refuse(n, of: flight.epoch)
+            } else if flight.lane != nil {
+                splitBytes = max(1, min(splitBytes ?? .max, flight.lineBytes) / 2)
             }
-            pause(retryAfterSeconds: nil, at: now, jitter: jitter)
-        case .unreachable, .forbidden:
-            pause(retryAfterSeconds: nil, at: now, jitter: jitter)
-        case .overloaded(let seconds):
-            pause(retryAfterSeconds: seconds, at: now, jitter: jitter)
-        }
-    }
-
-    // MARK: Orders
-
-    package mutating func nextOrder(at now: UInt64) -> Order {
-        if now < pausedUntil { return .wait(until: pausedUntil) }
-        let allowed = consecutiveFailures > 0 ? 1 : credit
-        guard flights.count < allowed else { return .wait(until: now + Self.nanoseconds(1)) }
-        for epoch in epochs {
-            guard let gap = firstUnsent(of: epoch) else { continue }
-            let unsent = gap.upperBound - gap.lowerBound + 1
-            if unsent < limits.worthSendingAtOnce, let lastSendAt {
-                let due = lastSendAt + Self.nanoseconds(limits.lingerSeconds)
-                if now < due { return .wait(until: due) }
-            }
-            let batch = Batch(
-                id: takeID(), epoch: epoch.name, from: gap.lowerBound, through: gap.upperBound, maxBytes: batchBytes)
-            // Until it is read nobody knows how far the batch reaches: the whole gap counts as in flight.
-            flights[batch.id] = Flight(epoch: epoch.name, range: gap, isQuestion: false)
-            lastSendAt = now
-            return .send(batch)
-        }
-        return nextQuestion(at: now)
-    }
-
-    private mutating func nextQuestion(at now: UInt64) -> Order {
-        guard let epoch = epochs.first(where: { asksAbout($0) }) else {
-            return .idle(until: now + Self.nanoseconds(limits.askCapSeconds))
-        }
-        if now < nextAskAt { return .idle(until: nextAskAt) }
-        nextAskAt = now + Self.nanoseconds(askPauseSeconds)
-        askPauseSeconds = min(limits.askCapSeconds, askPauseSeconds * 1.5)
-        let id = takeID()
-        flights[id] = Flight(epoch: epoch.name, range: nil, isQuestion: true)
-        return .ask(id: id, epoch: epoch.name)
-    }
-
-    // MARK: Inside
-
-    private func asksAbout(_ epoch: Epoch) -> Bool {
-        if isAsking(epoch.name) { return false }
-        return epoch.waiting > epoch.setAside.count || !(epoch.missing.isEmpty || epoch.wasAsked)
-    }
-
-    private func isAsking(_ epoch: String) -> Bool {
-        flights.values.contains { $0.isQuestion && $0.epoch == epoch }
-    }
-
-    private mutating func takeID() -> UInt64 {
-        defer { nextID += 1 }
-        return nextID
-    }
-
-    private func firstUnsent(of epoch: Epoch) -> ClosedRange<Int64>? {
-        guard epoch.committedThrough > 0 else { return nil }
-        var settled = epoch.archived
-        settled.formUnion(epoch.received)
-        settled.formUnion(epoch.setAside)
-        settled.formUnion(epoch.missing)
-        for flight in flights.values where flight.epoch == epoch.name {
-            if let range = flight.range { settled.insert(range) }
-        }
-        return settled.gaps(in: 1...epoch.committedThrough).first
-    }
-
-    private mutating func merge(
-        _ answer: Acknowledgement, into name: String, authoritative: Bool, at now: UInt64
-    ) {
-        guard let index = epochs.firstIndex(where: { $0.name == name }), epochs[index].committedThrough > 0 else {
+        } else if addresses.failed(flight.address, at: now), flight.lane == nil {
+            // Only a look at the preferred address: the one in use works.
             return
         }
-        // An answer about numbers this relay never gave out is not believed: it must not make room for them.
-        let existing = IntervalSet(1...epochs[index].committedThrough)
-        let before = epochs[index].archived.count
-        epochs[index].archived.formUnion(answer.archived.intersection(existing))
-        epochs[index].setAside.subtract(epochs[index].archived)
-        epochs[index].missing.subtract(epochs[index].archived)
-        let received = answer.received.intersection(existing)
-        if authoritative {
-            // With nothing in flight central's word is complete: what it no longer lists it has lost, so send it again.
-            epochs[index].received = received
-        } else {
-            epochs[index].received.formUnion(received)
-        }
-        for rejection in answer.rejected where existing.contains(rejection.n) {
-            epochs[index].rejected.insert(rejection.n)
-        }
-        if epochs[index].archived.count > before {
-            askPauseSeconds = limits.askEverySeconds
-            nextAskAt = now + Self.nanoseconds(askPauseSeconds)
+        var retryAfter: Double?
+        if case .overloaded(let asked) = failure { retryAfter = asked }
+        let isLink = failure == .unreachable || failure == .timedOut
+        let isNew = backoff.failed(
+            startedAt: flight.startedAt, retryAfterSeconds: retryAfter, isUnreachable: isLink, rounds: addresses.count,
+            at: now, jitter: jitter)
+        if failure == .timedOut { distrustConnections(at: now) }
+        if isNew, isLink, flight.lane != nil {
+            link.failed(
+                isTimeout: failure == .timedOut, afterSeconds: Double(now - min(now, flight.startedAt)) / 1e9)
         }
     }
 
     private mutating func refuse(_ n: Int64, of name: String) {
-        refusals[n, default: 0] += 1
-        guard refusals[n, default: 0] >= limits.refusalsBeforeSetAside,
-            let index = epochs.firstIndex(where: { $0.name == name })
-        else { return }
-        refusals[n] = nil
-        epochs[index].setAside.insert(n)
+        refusals[name, default: [:]][n, default: 0] += 1
+        guard refusals[name]?[n] ?? 0 >= limits.refusalsBeforeSetAside, let index = index(of: name) else { return }
+        clearRefusals(name, n...n)
+        epochs[index].setAside(n)
     }
 
-    private mutating func linkWorks() {
-        consecutiveFailures = 0
-        pausedUntil = 0
+    private mutating func clearRefusals(_ name: String, _ range: ClosedRange<Int64>) {
+        refusals[name] = refusals[name]?.filter { !range.contains($0.key) }
+        if refusals[name]?.isEmpty == true { refusals[name] = nil }
     }
 
-    private mutating func pause(retryAfterSeconds: Double?, at now: UInt64, jitter: Double) {
-        precondition((0...1).contains(jitter), "jitter is a random number between 0 and 1")
-        let exponent = Double(min(consecutiveFailures, 30))
-        consecutiveFailures += 1
-        let ceiling = min(limits.backoffCapSeconds, limits.backoffBaseSeconds * exp2(exponent))
-        let asked = min(retryAfterSeconds ?? 0, limits.backoffCapSeconds)
-        pausedUntil = max(pausedUntil, now + Self.nanoseconds(asked + ceiling * jitter))
+    // MARK: For the orders
+
+    mutating func begin(_ flight: Flight) -> UInt64 {
+        defer { nextID += 1 }
+        flights[nextID] = flight
+        return nextID
     }
 
-    private func exp2(_ exponent: Double) -> Double {
-        var result = 1.0
-        for _ in 0..<Int(exponent) { result *= 2 }
-        return result
+    /// False once the request is answered or given up: its owner should end it.
+    package func isInFlight(_ id: UInt64) -> Bool { flights[id] != nil }
+
+    /// Gives requests up; what is answered later is not listened to.
+    mutating func giveUp(_ lost: [UInt64: Flight]) {
+        connections += 1
+        for (id, flight) in lost {
+            flights[id] = nil
+            if let index = index(of: flight.epoch) { epochs[index].giveBack(flight.numbers) }
+        }
     }
 
-    private static func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }
+    /// A request got no answer in time. What is half open for one connection is so for the others (F64): those that
+    /// have been silent for long are given up with it.
+    private mutating func distrustConnections(at now: UInt64) {
+        giveUp(flights.filter { isOverdue($0.value, at: now) })
+    }
+
+    /// Silent for longer than a batch should take. One large record may take its time.
+    func isOverdue(_ flight: Flight, at now: UInt64) -> Bool {
+        flight.numbers.count != 1 && flight.sentAt > 0 && now > flight.sentAt + seconds(link.patienceSeconds)
+    }
+
+    mutating func spend(_ lane: ForwarderLane, _ bytes: Int, at now: UInt64) {
+        shares.charge(lane, bytes: Double(bytes), limit: max(16 * 1024, 4 * link.windowBytes))
+        budget.spend(Double(bytes), at: now)
+    }
+
+    func index(of name: String) -> Int? { epochs.firstIndex { $0.name == name } }
+
+    func numbersInFlight(of name: String) -> IntervalSet {
+        var numbers = IntervalSet()
+        for flight in flights.values where flight.epoch == name { numbers.formUnion(flight.numbers) }
+        return numbers
+    }
+
+    private var batchesInFlight: Int { flights.values.reduce(0) { $0 + ($1.lane == nil ? 0 : 1) } }
+
+    var wireInFlight: Double { flights.values.reduce(0) { $0 + Double($1.wireBytes) } }
+
+    /// Of a batch, by central's credit, before compression.
+    private var creditedBytes: Int { max(1, Int(Double(credit.maxBytes) * max(1, link.compression * 0.8))) }
 }

@@ -25,6 +25,8 @@ extension RelayConfiguration {
     /// Plain HTTP only where nobody can listen in (contract §2); TLS to central needs a certificate to show.
     func checkTLS() throws(ConfigurationError) {
         guard tls == nil else { return }
+        try mqtt.listen?.requireLoopback(key: "mqtt_listen")
+        if mqtt.usesTLS { throw ConfigurationError(key: "mqtt.tls", problem: "needs tls {cert, key, client_ca}") }
         try listen.requireLoopback(key: "listen")
         try consoleListen?.requireLoopback(key: "console_listen")
         for (index, url) in central.enumerated() where url.hasPrefix("https://") {
@@ -86,7 +88,12 @@ final class RelayIdentity: Sendable {
     ) throws(HTTPServerError) -> HTTPServer {
         let isLoopback = ListenAddress(host: configuration.host, port: configuration.port).isLoopback
         guard let keeper, let renewal, always || !isLoopback else {
-            return try HTTPServer(configuration, handler: routes)
+            return try HTTPServer(
+                configuration,
+                handler: IdentityGate(
+                    routes, isVerified: false, services: [DroneRenewal.refusal], refusals: nil,
+                    objection: { _, _ in nil }
+                ))
         }
         var configuration = configuration
         configuration.tls = keeper.serverTLS

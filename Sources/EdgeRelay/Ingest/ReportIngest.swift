@@ -214,13 +214,16 @@ package final class ReportIngest: Sendable {
             isAssigned = true
         }
         let observedAt = report.observedAt ?? receivedAt
-        let wait = board.heard(
+        let hearing = board.heard(
             identity, body: text, latitude: report.latitude, longitude: report.longitude, observedAt: observedAt,
             receivedAt: receivedAt, at: now)
-        if let wait { throw tooFast(wait) }
+        let isLate: Bool
+        switch hearing {
+        case .noted(let late): isLate = late
+        case .tooFast(let seconds): throw tooFast(seconds)
+        }
         let alerts = alerting.evaluate(
-            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now,
-            clockIsGood: { board.hasGoodClock(identity.droneID) })
+            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now, isLate: isLate)
         // Fail open above, fail closed here: at a nearly full disk only what raised an alert still gets a place.
         let level = level()
         if level >= .full || (level >= .alertsOnly && alerts.isEmpty) { throw full(level) }

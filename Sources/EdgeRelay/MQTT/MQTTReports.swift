@@ -1,33 +1,48 @@
 // Reports that come as MQTT messages: topic `drones/<id>/reports`, one report a message. They take the way of every
 // report (ReportIngest): alerts before the disk (I6), the acknowledgement after it (I1).
 
+package import Identity
 package import Log
 package import MQTTServer
 package import Models
 package import System
+import Certificates
 import Synchronization
 
 package final class MQTTReports: MQTTHandler {
     private let ingest: ReportIngest
+    /// Nil over plain TCP; else every client must show a drone's certificate.
+    private let refusals: RefusalLog?
     private let time: any TimeSource
     private let log: Log
     private let budget: Mutex<LogBudget>
 
-    package init(ingest: ReportIngest, time: any TimeSource, log: Log) {
+    package init(ingest: ReportIngest, refusals: RefusalLog?, time: any TimeSource, log: Log) {
         self.ingest = ingest
+        self.refusals = refusals
         self.time = time
         self.log = log
         budget = Mutex(LogBudget(at: time.monotonicNanoseconds()))
     }
 
     /// With TLS the certificate must be a drone's; without, only loopback is listened on.
-    package func admit(_ connect: MQTTConnect, identity: String?) -> MQTTReason? { nil }
+    package func admit(_ connect: MQTTConnect, identity: String?) -> MQTTReason? {
+        guard let refusals else { return nil }
+        let peer = identity.flatMap(PeerIdentity.init(uri:))
+        guard peer?.role != .drone else { return nil }
+        refusals.note("wrong_role", who: peer?.uri ?? "")
+        return .notAuthorized
+    }
 
     package func handle(_ publish: MQTTPublish, from peer: MQTTPeer, answer: MQTTAnswer) {
         do throws(Problem) {
             let drone = try Self.drone(of: publish.topic)
-            if let identity = peer.identity, identity != drone { throw Self.notYours }
-            try ingest.submit(RequestBody(copying: publish.payload), from: peer.identity, topicDrone: drone) {
+            let certified = Self.drone(of: peer)
+            if let certified, certified != drone {
+                refusals?.note("identity_mismatch", who: peer.identity ?? "")
+                throw IdentityProblem.mismatch("The drone that the topic names")
+            }
+            try ingest.submit(RequestBody(copying: publish.payload), from: certified, topicDrone: drone) {
                 _, outcome in
                 switch outcome {
                 case .stored: answer.give(.stored)
@@ -59,7 +74,7 @@ package final class MQTTReports: MQTTHandler {
             "mqtt_connection_ended",
             [
                 "reason": .string("\(reason)"), "version": .string(peer.version == .v5 ? "5" : "3.1.1"),
-                "drone_id": .string(peer.identity ?? ""), "published": .int(counts.published),
+                "drone_id": .string(Self.drone(of: peer) ?? ""), "published": .int(counts.published),
                 "acknowledged": .int(counts.acknowledged), "rejected": .int(counts.rejected),
                 "held_back": .int(counts.heldBack),
             ])
@@ -81,8 +96,10 @@ package final class MQTTReports: MQTTHandler {
     private static let wrongTopic = Problem(
         status: 404, code: "wrong_topic", detail: "Publish reports to drones/<drone_id>/reports.")
 
-    private static let notYours = Problem(
-        status: 403, code: "not_this_drone", detail: "The certificate is another drone's than the topic names.")
+    /// Whom the certificate names; nil without one.
+    private static func drone(of peer: MQTTPeer) -> String? {
+        peer.identity.flatMap(PeerIdentity.init(uri:))?.name
+    }
 
     // MARK: Verdicts
 

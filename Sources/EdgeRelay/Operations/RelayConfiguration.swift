@@ -7,12 +7,6 @@ import Models
 import System
 
 package struct RelayConfiguration: Sendable, Equatable {
-    package struct Forward: Sendable, Equatable {
-        /// Bytes of NDJSON in one batch before compression.
-        package var maxBatchBytes = 1 << 20
-        package var maxInFlight = 4
-    }
-
     package var relayID: String
     package var latitude: Double?
     package var longitude: Double?
@@ -86,20 +80,10 @@ extension RelayConfiguration {
 
     private mutating func readSections(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
         buffer = try Buffer.read(&reader, isStandAlone: central.isEmpty)
-
-        var section = try reader.object("forward")
-        forward.maxBatchBytes = try section.integer("max_batch_bytes", in: 4096...(8 << 20)) ?? forward.maxBatchBytes
-        forward.maxInFlight = try section.integer("max_in_flight", in: 1...16) ?? forward.maxInFlight
-        for later in ["max_bytes_per_s", "live_share"] where section.has(later) {
-            throw ConfigurationError(key: section.keyPath(later), problem: Self.notYet)
-        }
-        try section.finish()
-
-        section = try reader.object("limits")
+        forward = try Forward.read(&reader)
+        var section = try reader.object("limits")
         limits = try Limits.read(&section)
     }
-
-    private static let notYet = "is not available in this version; leave it out"
 
     private static func centralURLs(_ urls: [String]) throws(ConfigurationError) -> [String] {
         var trimmed: [String] = []

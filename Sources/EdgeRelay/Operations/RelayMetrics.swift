@@ -17,6 +17,7 @@ final class RelayMetrics: Sendable {
         registerStorage()
         registerReports()
         registerUplink()
+        registerForwarder()
         registerMQTT()
         registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
@@ -30,8 +31,11 @@ final class RelayMetrics: Sendable {
         return registry.render()
     }
 
-    func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
-        registry.gaugeCallback(name, help: help) { [unowned self] in value(latest.withLock { $0 }) }
+    func gauge(
+        _ name: String, _ help: String, labels: [(String, String)] = [],
+        _ value: @escaping @Sendable (RelayFigures) -> Double
+    ) {
+        registry.gaugeCallback(name, help: help, labels: labels) { [unowned self] in value(latest.withLock { $0 }) }
     }
 
     func counter(

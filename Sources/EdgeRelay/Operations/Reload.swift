@@ -122,10 +122,8 @@ extension RelayConfiguration {
         if central != old.central { keys.append("central") }
         if tls != old.tls { keys.append("tls") }
         if alerts != old.alerts { keys.append("alerts") }
-        if mqtt != old.mqtt { keys.append("mqtt") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
-        if mqtt != old.mqtt { keys.append(mqtt.listen != old.mqtt.listen ? "mqtt_listen" : "mqtt") }
-        return keys + limits.needsRestart(from: old.limits)
+        return keys + mqtt.needsRestart(from: old.mqtt) + limits.needsRestart(from: old.limits)
     }
 }

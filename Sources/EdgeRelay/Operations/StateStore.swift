@@ -33,11 +33,8 @@ package final class StateStore {
         }
     }
 
-    /// - Parameter isAlone: holds the file for this connection only. Needs no shared memory file, which a full disk
-    ///   would refuse.
-    package init(path: String, isAlone: Bool = false) throws {
+    package init(path: String) throws {
         database = try Database(path: path, mode: .create)
-        if isAlone { try database.setPragma("locking_mode", "exclusive") }
         if path != Self.inMemory { try database.setPragma("journal_mode", "wal") }
         // NORMAL: a power cut may take the last seconds of this cache, not its integrity.
         try database.setPragma("synchronous", "NORMAL", expecting: "1")
@@ -59,7 +56,7 @@ package final class StateStore {
     private static let inMemory = ":memory:"
 
     /// Opens the store; one that is damaged is moved aside and begun anew: it is only a cache. Where the disk does not
-    /// let it be opened, the relay starts all the same: with the file for itself, or else without one for this life.
+    /// let it be opened, the relay starts all the same, without one for this life.
     package static func openOrReplace(path: String, log: Log) throws -> sending StateStore {
         do {
             return try StateStore(path: path)
@@ -70,7 +67,6 @@ package final class StateStore {
             }
             return try StateStore(path: path)
         } catch {
-            if let alone = try? StateStore(path: path, isAlone: true) { return alone }
             log.error(
                 "state_in_memory",
                 [
@@ -153,11 +149,19 @@ package final class StateStore {
 
     /// What the state store of a data directory notes, without changing a byte of it; nil where it cannot be read now.
     package static func epochs(path: String) -> [String: EpochNote]? {
-        guard FileSystem.exists(path), let database = try? Database(path: path, mode: .readOnly),
-            (try? database.disableCheckpointOnClose()) != nil
-        else { return nil }
-        return try? epochs(in: database)
+        // A relay that runs may rewrite the files meanwhile and does not know of this reader.
+        for _ in 0..<outsideReads {
+            let before = [path, path + "-wal"].map(FileSystem.changeMark)
+            guard FileSystem.exists(path), let database = try? Database(path: path, mode: .readOnly),
+                (try? database.disableCheckpointOnClose()) != nil
+            else { return nil }
+            let found = try? epochs(in: database)
+            if before == [path, path + "-wal"].map(FileSystem.changeMark) { return found }
+        }
+        return nil
     }
+
+    private static let outsideReads = 20
 
     private static func epochs(in database: Database) throws -> [String: EpochNote] {
         var epochs: [String: EpochNote] = [:]

@@ -17,6 +17,10 @@ package struct HTTPClientRequest: Sendable {
     package var connectTimeoutSeconds: Double
     /// Fails with `timedOut` when nothing was received for this long; 0: never.
     package var stallTimeoutSeconds: Int
+    /// The connection is given up when its peer acknowledges nothing of what was sent, or of the probes that are sent
+    /// while nothing is under way, for this long (TCP_USER_TIMEOUT, keep-alive); 0: the system's many minutes. Set
+    /// where the connection is made.
+    package var deadPeerSeconds = 0
     package var maxResponseBytes: Int
     package var freshConnection: Bool
     package var tls: HTTPClientTLS?
@@ -59,6 +63,8 @@ package struct HTTPClientResponse: Sendable {
     /// Names in lower case, in the order they came.
     package let headers: [(name: String, value: String)]
     package let body: [UInt8]
+    /// The least round trip of the connection's path, as the kernel measured it.
+    package let roundTripSeconds: Double?
 
     /// The first header of that name, whatever its case.
     package func header(_ name: String) -> String? {
@@ -133,6 +139,7 @@ package final class HTTPClient: @unchecked Sendable {
         native.timeout_ms = Int((request.timeoutSeconds * 1000).rounded(.up))
         native.connect_timeout_ms = Int((request.connectTimeoutSeconds * 1000).rounded(.up))
         native.stall_timeout_seconds = request.stallTimeoutSeconds
+        native.dead_peer_seconds = UInt32(max(0, request.deadPeerSeconds))
         native.max_response_bytes = request.maxResponseBytes
         native.fresh_connection = request.freshConnection
         native.addresses = request.addresses.native
@@ -170,7 +177,8 @@ package final class HTTPClient: @unchecked Sendable {
             headers: HTTPClient.headers(
                 UnsafeRawBufferPointer(start: response.headers, count: response.headers_length)),
             body: response.body == nil
-                ? [] : [UInt8](UnsafeRawBufferPointer(start: response.body, count: response.body_length)))
+                ? [] : [UInt8](UnsafeRawBufferPointer(start: response.body, count: response.body_length)),
+            roundTripSeconds: response.round_trip_us > 0 ? Double(response.round_trip_us) / 1e6 : nil)
     }
 
     private static func check(_ request: HTTPClientRequest) throws(HTTPClientError) {

@@ -1,6 +1,7 @@
 // One request and the one answer it gets. Ownership moves with the object: the handler may keep it, pass it to
 // another thread, and answer there; after the answer its memory belongs to the server again, so nothing may be read.
 import CHTTPServer
+import TLS
 import Synchronization
 
 // Safety: used by one thread at a time (it is handed over, never shared); the answer itself is one atomic exchange.

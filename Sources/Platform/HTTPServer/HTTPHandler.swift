@@ -1,5 +1,6 @@
 // What a handler is asked, in the order it is asked: may this body come in (`admit`), here is the request (`handle`).
 import CHTTPServer
+import TLS
 
 /// Called on the server's threads: several calls at a time, none of which may wait for disk, network or a lock that is
 /// held across them.

@@ -6,6 +6,7 @@
 // idle time; each is in `HTTPServerConfiguration` with what happens at it.
 import CHTTPServer
 import Synchronization
+package import TLS
 
 package struct HTTPServerConfiguration: Sendable {
     /// Numeric IPv4 or IPv6 address, or "localhost" (127.0.0.1).
@@ -35,14 +36,14 @@ package struct HTTPServerConfiguration: Sendable {
     /// How long `stop()` waits for requests in flight.
     package var stopTimeoutSeconds: Int
     /// nil: plain HTTP.
-    package var tls: HTTPServerTLS?
+    package var tls: ServerTLS?
 
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
         idleTimeoutSeconds: Int = 60, headerMemoryBytes: Int = 16 << 10, maxBodyBytesInFlight: Int = 512 << 20,
         maxDrainedBytes: Int = 32 << 20, admission: HTTPAdmissionLimits = HTTPAdmissionLimits(),
         maxHeaderFields: Int = 64, maxURIBytes: Int = 4 << 10, watchMilliseconds: Int = 1000,
-        stopTimeoutSeconds: Int = 10, tls: HTTPServerTLS? = nil
+        stopTimeoutSeconds: Int = 10, tls: ServerTLS? = nil
     ) {
         self.host = host
         self.port = port
@@ -90,9 +91,9 @@ package final class HTTPServer: Sendable {
         let core = HTTPServerCore(handler: handler, tls: configuration.tls)
         isPlain = configuration.tls == nil
         var settings = configuration.native
-        let credentials = try configuration.tls?.credentials.makeNative()
+        let credentials = try configuration.tls.map(HTTPServerError.native)
         // The server keeps a reference of its own.
-        defer { chs_tls_release(credentials) }
+        defer { credentials.map(TLSCredentials.release) }
         settings.tls = credentials
         settings.admit_peer = admitPeer
         settings.handshake_refused = handshakeRefused
@@ -154,17 +155,17 @@ package final class HTTPServer: Sendable {
     }
 
     /// Connections from now on begin with these; open ones keep those they have. On an error nothing changes.
-    package func reload(_ credentials: HTTPServerCredentials) throws(HTTPServerError) {
+    package func replace(_ credentials: TLSCredentials) throws(TLSError) {
         precondition(core.tls != nil, "only a server that began with TLS can be given other credentials")
         let native = try credentials.makeNative()
-        defer { chs_tls_release(native) }
+        defer { TLSCredentials.release(native) }
         stopped.withLock { if !$0 { chs_server_set_tls(server, native) } }
     }
 
     /// Its clients are anonymous (enrolment).
     package var asksNoClientCertificate: Bool { core.tls?.credentials.clientAuthorities == nil }
 
-    /// Asks `HTTPServerTLS.admit` again about every open connection and closes those it refuses.
+    /// Asks `ServerTLS.admit` again about every open connection and closes those it refuses.
     package func recheckPeers() {
         stopped.withLock { if !$0 { chs_server_recheck_peers(server) } }
     }
@@ -183,10 +184,10 @@ package final class HTTPServer: Sendable {
 /// What the C callbacks reach through their context pointer; lives as long as the C server.
 final class HTTPServerCore: Sendable {
     let handler: any HTTPHandler
-    let tls: HTTPServerTLS?
+    let tls: ServerTLS?
     private let streams = Mutex<(open: [ObjectIdentifier: HTTPResponseStream], closing: Bool)>(([:], false))
 
-    init(handler: any HTTPHandler, tls: HTTPServerTLS?) {
+    init(handler: any HTTPHandler, tls: ServerTLS?) {
         self.handler = handler
         self.tls = tls
     }
@@ -259,7 +260,7 @@ private func refuseBody(_ context: UnsafeMutableRawPointer?, _ exchange: OpaqueP
     let head = HTTPRequestHead(exchange)
     let response =
         switch status {
-        case 403: HTTPServerTLS.refusal
+        case 403: HTTPResponse.certificateRefused
         case 413: handler.bodyTooLarge(head)
         case 414, 431: HTTPResponse.headTooLarge(status: Int(status))
         case 503: handler.outOfRoom(head)

@@ -7,6 +7,7 @@
 // Limits (I7): connections, bytes held, and per connection those of MQTTLimits.
 
 package import System
+package import TLS
 import Synchronization
 
 package struct MQTTServerConfiguration: Sendable {
@@ -23,13 +24,16 @@ package struct MQTTServerConfiguration: Sendable {
     /// A client that takes nothing of what it is sent for this long is dropped.
     package var writeStallSeconds: Double
     package var limits: MQTTLimits
-    /// Wraps an accepted socket, for example in TLS, which also says who the peer is.
-    package var transport: @Sendable (StreamSocket) -> any MQTTTransport
+    /// Per cent of the connections that only clients that were admitted may have. Where others have taken the rest and
+    /// one more comes, the oldest of them is dropped.
+    package var reservedForKnownPercent = 25
+    /// Wraps an accepted socket, for example in TLS, which also says who the peer is. Nil: the socket is closed.
+    package var transport: @Sendable (StreamSocket) -> (any MQTTTransport)?
 
     package init(
         host: String = "127.0.0.1", port: UInt16 = 0, threads: Int = 2, maxConnections: Int = 4096,
         maxHeldBytes: Int = 64 << 20, writeStallSeconds: Double = 30, limits: MQTTLimits = MQTTLimits(),
-        transport: @escaping @Sendable (StreamSocket) -> any MQTTTransport = { $0 }
+        transport: @escaping @Sendable (StreamSocket) -> (any MQTTTransport)? = { $0 }
     ) {
         precondition((1...64).contains(threads) && maxConnections > 0, "a listener has a thread and room")
         self.host = host
@@ -48,7 +52,14 @@ package protocol MQTTTransport: Sendable {
     var descriptor: Int32 { get }
     /// Who the peer proved to be; nil without proof (plain TCP). Asked once, when CONNECT has come.
     var peerIdentity: String? { get }
+    /// What the peer proved no longer holds: expired, or denied at the last `recheckPeer`.
+    var isPeerRefused: Bool { get }
+    func recheckPeer()
+    /// `receive` is to be called when the socket can be written to (a handshake).
+    var wantsToWrite: Bool { get }
+    /// Room for 64 KiB.
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> StreamSocket.Transfer
+    /// After `.wouldBlock` the same bytes are offered again, with more behind them perhaps.
     func send(_ bytes: UnsafeRawBufferPointer) -> StreamSocket.Transfer
     func finishWriting()
     func close()
@@ -56,7 +67,12 @@ package protocol MQTTTransport: Sendable {
 
 extension StreamSocket: MQTTTransport {
     package var peerIdentity: String? { nil }
+    package var isPeerRefused: Bool { false }
+    package func recheckPeer() {}
+    package var wantsToWrite: Bool { false }
 }
+
+extension TLSStream: MQTTTransport {}
 
 package struct MQTTPeer: Sendable, Equatable {
     /// What the transport proved.
@@ -114,6 +130,8 @@ final class MQTTServerCore: Sendable {
     let sessions: MQTTSessionBook
     let mailboxes: [MQTTMailbox]
     let connections = Atomic<Int>(0)
+    /// Of `connections`, those that were not admitted (yet).
+    let strangers = Atomic<Int>(0)
     private let names = Atomic<Int>(0)
     /// Sets the names given in this life apart from those of earlier ones.
     private let namePrefix = String(UInt64.random(in: .min ... .max), radix: 36)
@@ -159,6 +177,17 @@ package final class MQTTServer: Sendable {
 
     package var counters: MQTTServerCounters {
         core.mailboxes.reduce(into: MQTTServerCounters()) { $0 += $1.counters }
+    }
+
+    /// From now on, for open connections too: all but address, port, threads and transport. Keep-alives that were
+    /// agreed upon stay.
+    package func update(_ configuration: MQTTServerConfiguration) {
+        for mailbox in core.mailboxes { mailbox.post(.configure(configuration)) }
+    }
+
+    /// Asks about every open connection whether its peer may stay; the others are ended (0x87).
+    package func recheckPeers() {
+        for mailbox in core.mailboxes { mailbox.post(.recheck) }
     }
 
     /// Takes no new connection and no more packets; publishes under way are still answered.

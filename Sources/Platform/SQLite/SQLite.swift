@@ -3,8 +3,13 @@
 //
 // The distribution's SQLite (3.7.0–3.51.2) has the WAL-reset bug when two connections write or checkpoint one database
 // at once: whoever opens a database for writing must be its only writer *and* its only checkpointer.
+//
+// No file is ever mapped, neither a database nor the index of a write-ahead log: a full disk would end the process with
+// SIGBUS. The index is in this process's memory (CSQLiteVFS), so a WAL database is written by one process; another one
+// that reads it must cope with a file that changes under its eyes.
 
 import CSQLite
+import CSQLiteVFS
 
 /// A failed SQLite call.
 package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -106,7 +111,10 @@ package final class Database {
             case .immutable: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
             }
         let name = mode == .immutable ? Self.immutableName(path) : path
-        let code = sqlite3_open_v2(name, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+        guard let fileSystem = columba_sqlite_vfs() else {
+            preconditionFailure("SQLite has its file system for Unix, and memory for a name")
+        }
+        let code = sqlite3_open_v2(name, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, fileSystem)
         guard code == SQLITE_OK, let opened else {
             let error = Database.error(opened, code, "open", path)
             sqlite3_close_v2(opened)
@@ -174,6 +182,14 @@ package final class Database {
         guard columba_sqlite3_no_checkpoint_on_close(handle) == 1 else {
             throw Database.error(handle, SQLITE_ERROR, "disable the checkpoint on close of", path)
         }
+    }
+
+    /// From now on a checkpoint flushes after every so many bytes and rests as long as that took, so that others who
+    /// wait for the same disk are not held up by one flush of everything.
+    package func flushInSteps(ofBytes bytes: Int) throws {
+        var bytes = Int64(bytes)
+        try check(
+            sqlite3_file_control(handle, "main", Int32(columba_SQLITE_FCNTL_STEPS), &bytes), "write in steps")
     }
 
     /// Moves WAL content into the database file. Not complete is not an error: readers may hold it up.

@@ -126,7 +126,8 @@ struct Recovery {
 
     // MARK: - Looking at a segment
 
-    /// On a full disk SQLite cannot even build the index of a WAL: then the reserve gives way.
+    /// Where a full disk keeps SQLite from opening a segment (an interrupted change of its journal mode), the reserve
+    /// gives way.
     private func inspectWithReserve(_ name: SegmentName) -> Finding {
         let finding = inspect(name)
         let reserve = SegmentFile.reserve(in: directory)
@@ -164,8 +165,8 @@ struct Recovery {
         }
     }
 
-    /// A prepared segment that was never appended to, known without SQLite: on a full disk it could not even be opened,
-    /// and its removal is what makes room for the next one.
+    /// A prepared segment that was never appended to, known without SQLite: its removal makes room for the next
+    /// one.
     private func isUnused(_ wal: WriteAheadLogFile, databaseBytes: Int) -> Bool {
         let frames = wal.frames.count
         return (1...preparedFrames).contains(frames) && wal.committedFrames == frames && wal.partialBytes == 0

@@ -2,7 +2,8 @@
 //
 //   <number>.segment        the SQLite database; <number>: 20 digits, not above the first position in it
 //   <number>.segment-wal    SQLite's write-ahead log; until the segment is sealed all its content is only there
-//   <number>.segment-shm    SQLite's index of the WAL, worthless after a crash
+//   <number>.segment-shm    none: the index of the WAL is in memory (CSQLiteVFS). Left by older versions and other
+//   tools
 //   <number>.segment-journal   for a moment, while a sealed segment leaves its WAL behind
 //   <number>.preparing…     a segment being prepared: removed when the log opens
 //   <number>.released       a segment being removed: its removal is completed when the log opens

@@ -26,15 +26,6 @@ extension FileSystem {
         return doubtful[UInt32(truncatingIfNeeded: magic)].map { .doubtful(name: $0) } ?? .local
     }
 
-    /// The unit in which the file system gives out space.
-    package static func blockBytes(at path: String) throws -> Int {
-        var status = statvfs()
-        guard statvfs(path, &status) == 0 else {
-            throw SystemError(operation: "ask for the block size of", path: path, errno: errno)
-        }
-        return Int(status.f_frsize)
-    }
-
     /// Makes a file whose blocks are taken from the disk without being written. False where the file system cannot.
     package static func allocate(_ path: String, bytes: Int) throws -> Bool {
         precondition(bytes > 0, "an allocation has a size")

@@ -48,6 +48,13 @@ package struct StreamSocket: Sendable {
         case closed
     }
 
+    /// Numeric, without the port; nil when it is not known (any more).
+    package var peerAddress: String? {
+        var text = [CChar](repeating: 0, count: 64)
+        guard columba_peer_address(descriptor, &text, UInt64(text.count)) else { return nil }
+        return text.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
     package func receive(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
         Self.transfer(columba_receive(descriptor, buffer.baseAddress, UInt64(buffer.count)), zeroMeansClosed: true)
     }

@@ -20,6 +20,7 @@ typedef struct chc_request {
     bool fresh_connection;  // don't reuse an open one
     long timeout_ms;        // of the whole exchange; 0: none
     long connect_timeout_ms;
+    unsigned dead_peer_seconds;  // gives up a connection whose peer acknowledges nothing for this long; 0: the system's
     long stall_timeout_seconds;  // fails when less than a byte a second came for this long; 0: never
     size_t max_response_bytes;
     int addresses;  // enum chc_addresses; a client that is used with one setting keeps to it
@@ -57,6 +58,7 @@ typedef struct chc_response {
     size_t body_length;
     char *headers;  // the last answer's header lines, CRLF between them
     size_t headers_length;
+    long round_trip_us;  // least of the connection's path, as the kernel measured it; 0: unknown
     char detail[256];
 } chc_response;
 

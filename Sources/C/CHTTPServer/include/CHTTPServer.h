@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "CHTTPServerTLS.h"
+#include "CTLS.h"
 
 typedef struct chs_server chs_server;
 typedef struct chs_exchange chs_exchange;
@@ -19,7 +19,9 @@ typedef struct chs_stream chs_stream;
 typedef struct chs_limits {
     unsigned max_connections;           // further ones wait in the kernel's queue
     unsigned max_unproven_per_address;  // connections without a good answer yet; 0: no limit
-    bool exempt_loopback;               // from the limit per address
+    bool exempt_loopback;               // from the limits per address
+    double handshakes_per_address_per_s, handshake_burst_per_address;  // TLS only; 0: no limit
+    unsigned reserved_for_known;        // TLS only: of max_connections, for those who have shown a certificate
     unsigned header_ms;                 // from a request's first byte to its complete header
     unsigned body_ms;                   // for each 256 KiB of a body
     unsigned body_grace_ms;             // after which min_body_bytes_per_s counts
@@ -30,7 +32,7 @@ typedef struct chs_limits {
 
 /// Connections open now, and those that were cut since the start, by reason.
 typedef struct chs_counts {
-    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address;
+    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address, made_room;
 } chs_counts;
 
 typedef struct chs_configuration {
@@ -55,11 +57,11 @@ typedef struct chs_configuration {
     // Called on a server thread when the body is complete: must lead to exactly one chs_exchange_answer.
     void (*handle)(void *context, chs_exchange *exchange);
     // With TLS only; on any thread. Whether the holder of this certificate may come in (and stay).
-    bool (*admit_peer)(void *context, const chs_peer_certificate *certificate);
+    bool (*admit_peer)(void *context, const ctls_peer_certificate *certificate);
     // On a server thread, once for each connection whose handshake did not succeed.
     void (*handshake_refused)(void *context, const char *reason, const char *address);
     unsigned handshake_timeout_seconds;
-    chs_tls *tls;  // NULL: plain HTTP. The server keeps its own reference
+    ctls_credentials *tls;  // NULL: plain HTTP. The server keeps its own reference
     void *context;
 } chs_configuration;
 
@@ -82,11 +84,11 @@ bool chs_server_stop(chs_server *server, unsigned timeout_ms);
 void chs_server_free(chs_server *server);
 
 /// Connections from now on begin with these; a server that began without TLS never gets it.
-void chs_server_set_tls(chs_server *server, chs_tls *tls);
+void chs_server_set_tls(chs_server *server, ctls_credentials *tls);
 /// Asks admit_peer again about every open connection; those refused are closed.
 void chs_server_recheck_peers(chs_server *server);
 /// The client's verified certificate; NULL if it showed none. Lives until the request is answered.
-const chs_peer_certificate *chs_exchange_peer(const chs_exchange *exchange);
+const ctls_peer_certificate *chs_exchange_peer(const chs_exchange *exchange);
 
 // What a request says. Pointers live until the request is answered.
 const char *chs_exchange_method(const chs_exchange *exchange);

@@ -38,6 +38,9 @@ int columba_listen(const char *host, uint16_t *port, int backlog);
 /// The next connection, non-blocking, without Nagle's delay, with TCP keep-alive probes; -1 with errno.
 int columba_accept(int listener);
 
+/// The peer's numeric address, without its port; false if it is unknown.
+_Bool columba_peer_address(int descriptor, char *text, uint64_t capacity);
+
 /// Bytes moved; 0: the peer closed (receive only); -1 with errno. Never raises SIGPIPE.
 long columba_receive(int descriptor, void *bytes, uint64_t capacity);
 long columba_send(int descriptor, const void *bytes, uint64_t count);

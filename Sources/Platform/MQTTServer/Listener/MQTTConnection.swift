@@ -36,7 +36,7 @@ final class MQTTConnection {
     var wanted: EventPoll.Interest {
         var wanted: EventPoll.Interest = []
         if session.wantsInput || lingersUntil != nil { wanted.insert(.readable) }
-        if session.hasOutput { wanted.insert(.writable) }
+        if session.hasOutput || transport.wantsToWrite { wanted.insert(.writable) }
         return wanted
     }
 }

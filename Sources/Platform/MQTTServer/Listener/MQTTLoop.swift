@@ -13,6 +13,7 @@ final class MQTTLoop {
     private static let stopNanoseconds: UInt64 = 1_000_000_000
 
     let core: MQTTServerCore
+    private var configuration: MQTTServerConfiguration
     private let index: Int
     private let mailbox: MQTTMailbox
     private var listener: TCPListener?
@@ -20,6 +21,8 @@ final class MQTTLoop {
     private var nextLoop = 0
     private var connections: [UInt64: MQTTConnection] = [:]
     private var nextID: UInt64 = 1
+    /// Connections that had not been admitted when last looked at, oldest first.
+    private var strangers: [UInt64] = []
     private var dirty: [MQTTConnection] = []
     private var heldBytes = 0
     private var counters = MQTTServerCounters()
@@ -31,6 +34,7 @@ final class MQTTLoop {
 
     init(_ core: MQTTServerCore, index: Int, listener: TCPListener?) {
         self.core = core
+        configuration = core.configuration
         self.index = index
         self.listener = listener
         mailbox = core.mailboxes[index]
@@ -46,10 +50,11 @@ final class MQTTLoop {
         while true {
             let events = mailbox.poll.wait(timeoutMilliseconds: timeoutMilliseconds)
             now = core.time.monotonicNanoseconds()
+            // Letters first: what a client sends after `stopAccepting` has returned is not taken.
+            for letter in mailbox.take() { read(letter) }
             for event in events {
                 if event.token == Self.listenerToken { accept() } else { happened(event) }
             }
-            for letter in mailbox.take() { read(letter) }
             if now >= nextTick { tick() }
             // Before the answers leave: whoever reads one finds it counted.
             mailbox.publish(counters)
@@ -71,7 +76,7 @@ final class MQTTLoop {
 
     private func resumeAccepting() {
         guard let listener, !isAccepting, !isQuiet,
-            core.connections.load(ordering: .relaxed) < core.configuration.maxConnections
+            core.connections.load(ordering: .relaxed) < configuration.maxConnections
         else { return }
         do {
             try mailbox.poll.add(listener.descriptor, token: Self.listenerToken, interest: .readable)
@@ -91,15 +96,18 @@ final class MQTTLoop {
     private func accept() {
         guard let listener, isAccepting else { return }
         while true {
-            guard core.connections.load(ordering: .relaxed) < core.configuration.maxConnections else {
+            guard core.connections.load(ordering: .relaxed) < configuration.maxConnections else {
                 return pauseAccepting()
             }
             switch listener.accept() {
             case .noneWaiting: return
             case .exhausted: return pauseAccepting()
             case .connection(let socket):
+                guard let transport = core.configuration.transport(socket) else {
+                    socket.close()
+                    continue
+                }
                 core.connections.add(1, ordering: .relaxed)
-                let transport = core.configuration.transport(socket)
                 nextLoop = (nextLoop + 1) % core.mailboxes.count
                 if nextLoop == index { adopt(transport) } else { core.mailboxes[nextLoop].post(.adopt(transport)) }
             }
@@ -108,7 +116,7 @@ final class MQTTLoop {
 
     private func adopt(_ transport: any MQTTTransport) {
         let connection = MQTTConnection(
-            id: nextID, transport: transport, limits: core.configuration.limits, at: now)
+            id: nextID, transport: transport, limits: configuration.limits, at: now)
         nextID += 1
         do {
             guard !isQuiet else { throw SystemError(operation: "take a connection while stopping", errno: 0) }
@@ -120,6 +128,21 @@ final class MQTTLoop {
         }
         connections[connection.id] = connection
         counters.connections += 1
+        strangers.append(connection.id)
+        core.strangers.add(1, ordering: .relaxed)
+        makeRoom()
+    }
+
+    /// Those that nobody knows may not take the places of those that were admitted (F100).
+    private func makeRoom() {
+        let known = strangers.prefix { id in connections[id].map { $0.peer != nil } ?? true }.count
+        strangers.removeFirst(known)
+        let reserved = configuration.maxConnections * configuration.reservedForKnownPercent / 100
+        guard core.strangers.load(ordering: .relaxed) > configuration.maxConnections - reserved, strangers.count > 1,
+            let oldest = connections[strangers.removeFirst()]
+        else { return }
+        counters.endedByRelay += 1
+        drop(oldest)
     }
 
     // MARK: What happened
@@ -128,13 +151,18 @@ final class MQTTLoop {
         guard let connection = connections[event.token] else { return }
         if event.interest.contains(.readable) { receive(connection) }
         if event.interest.contains(.broken) { return drop(connection) }
-        if event.interest.contains(.writable) { mark(connection) }
+        guard connections[event.token] != nil else { return }
+        if event.interest.contains(.writable) {
+            if connection.transport.wantsToWrite { receive(connection) }
+            mark(connection)
+        }
     }
 
     private func receive(_ connection: MQTTConnection) {
         guard connection.lingersUntil != nil || connection.session.wantsInput else { return }
         switch connection.transport.receive(into: buffer) {
-        case .wouldBlock: break
+        // A handshake may want to write now.
+        case .wouldBlock: mark(connection)
         case .closed: drop(connection)
         case .moved(let count):
             // What comes after the goodbye is read over, so that closing does not destroy what was sent.
@@ -153,6 +181,15 @@ final class MQTTLoop {
         case .takenOver(let id):
             guard let connection = connections[id] else { return }
             carryOut(connection.session.ended(.sessionTakenOver), connection)
+        case .configure(let next):
+            configuration = next
+            for connection in connections.values { connection.session.limits = next.limits }
+            resumeAccepting()
+        case .recheck:
+            for connection in connections.values {
+                connection.transport.recheckPeer()
+                endIfRefused(connection)
+            }
         case .quiet:
             isQuiet = true
             pauseAccepting()
@@ -177,17 +214,25 @@ final class MQTTLoop {
     private func tick() {
         nextTick = now + Self.tickNanoseconds
         resumeAccepting()
-        let stall = UInt64(core.configuration.writeStallSeconds * 1e9)
+        let stall = UInt64(configuration.writeStallSeconds * 1e9)
         for connection in connections.values {
             if let until = connection.lingersUntil {
                 if now >= until { drop(connection) }
             } else if connection.session.hasOutput, now >= connection.sendProgressAt + stall {
                 drop(connection)
-            } else {
+            } else if !endIfRefused(connection) {
                 let orders = connection.session.timePassed(at: now)
                 if !orders.isEmpty { carryOut(orders, connection) }
             }
         }
+    }
+
+    /// What the peer proved holds no more.
+    @discardableResult
+    private func endIfRefused(_ connection: MQTTConnection) -> Bool {
+        guard connection.transport.isPeerRefused else { return false }
+        carryOut(connection.session.ended(.notAuthorized), connection)
+        return true
     }
 
     // MARK: Orders
@@ -221,6 +266,7 @@ final class MQTTLoop {
         let peer = MQTTPeer(
             identity: identity, clientIdentifier: assigned ?? connect.clientIdentifier, version: connect.version)
         connection.peer = peer
+        core.strangers.subtract(1, ordering: .relaxed)
         counters.admitted += 1
         let client = MQTTSessionBook.Client(identity: identity, identifier: peer.clientIdentifier)
         let known = core.sessions.connected(
@@ -237,7 +283,7 @@ final class MQTTLoop {
         connection.counts += counts
         let before = connection.countedBytes
         countBytes(connection)
-        let share = core.configuration.maxHeldBytes / core.mailboxes.count
+        let share = configuration.maxHeldBytes / core.mailboxes.count
         guard connection.countedBytes > before, heldBytes > share else { return }
         for case .close(let reason) in connection.session.ended(.serverBusy) {
             connection.endReason = reason
@@ -302,6 +348,7 @@ final class MQTTLoop {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         connection.transport.close()
         core.connections.subtract(1, ordering: .relaxed)
+        if connection.peer == nil { core.strangers.subtract(1, ordering: .relaxed) }
         counters.connections -= 1
         heldBytes -= connection.countedBytes
         connection.countedBytes = 0

@@ -7,6 +7,8 @@ enum MQTTLetter: Sendable {
     case adopt(any MQTTTransport)
     case answer(connection: UInt64, ticket: Int64, MQTTVerdict)
     case takenOver(connection: UInt64)
+    case configure(MQTTServerConfiguration)
+    case recheck
     case quiet
     case stop
 }

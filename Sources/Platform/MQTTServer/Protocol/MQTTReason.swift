@@ -49,6 +49,8 @@ extension MQTTReason {
         case .malformedPacket: "The packet is malformed."
         case .protocolError: "This packet is not allowed here."
         case .keepAliveTimeout: "Nothing was heard for one and a half keep-alive times."
+        case .notAuthorized: "The certificate of this connection has expired or was revoked: connect with a valid one."
+        case .serverBusy: "The relay holds as many unfinished packets as it may. Connect again later."
         case .sessionTakenOver: "Another connection uses this client identifier."
         case .serverShuttingDown: "The relay is stopping. Connect again, and publish again what was not acknowledged."
         case .topicAliasInvalid: "Topic aliases are not available: Topic Alias Maximum is 0."

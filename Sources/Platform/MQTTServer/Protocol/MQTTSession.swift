@@ -78,7 +78,8 @@ package struct MQTTSession: Sendable {
         let closeAt: UInt64
     }
 
-    let limits: MQTTLimits
+    /// Changed while the session is open, they hold from the next packet on.
+    package var limits: MQTTLimits
     var phase = Phase.awaitingConnect
     var writer = PacketWriter()
     /// Bytes read and not yet a whole packet, or not yet wanted.
