@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-peers bench-start deps-bench deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-drain bench-peers bench-start deps-bench deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -49,6 +49,10 @@ format: tools-swift ## Formats every file in place, comments included
 bench: deps-run ## Measures the relay and central under load and prints the figures
 	@swift build -c release
 	@bench/run
+
+bench-drain: deps-bench ## Measures how a million waiting reports reach the archive after an outage
+	@swift build -c release
+	@bench/drain
 
 deps-bench: deps-run
 	@deploy/tools/install-bench-peers

@@ -1,8 +1,9 @@
 // Loads one of Columba's peers the way `columba-bench load` loads a relay: N connections on one thread, each sends a
 // message of B bytes, waits until the peer acknowledges it, and sends the next. Prints one JSON object.
 //   cc -O2 -o peers_load bench/peers_load.c && ./peers_load redis|nats|mqtt PORT CONNECTIONS SECONDS BYTES
-// redis: XADD to one stream. nats: JetStream publish with a reply (the stream "reports" is made first). mqtt: QoS 1 to a
-// topic for which a sleeping subscriber with a persistent session waits, so that the broker has to keep every message.
+// redis: XADD to one stream. nats: JetStream publish with a reply (the stream "reports" is made first). mqtt: QoS 1 to
+// a topic for which a sleeping subscriber with a persistent session waits, so that the broker has to keep every
+// message.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -115,7 +116,8 @@ static void connect_client(struct client *client, int number) {
     client->number = number;
     client->have = 0;
     client->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(client->socket, (struct sockaddr *)&address, sizeof address) != 0) fail("connect", strerror(errno), 100);
+    if (connect(client->socket, (struct sockaddr *)&address, sizeof address) != 0)
+        fail("connect", strerror(errno), 100);
     setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -148,7 +150,9 @@ static void prepare(void) {
             "{\"name\":\"reports\",\"subjects\":[\"reports\"],\"storage\":\"file\",\"num_replicas\":1}";
         char packet[512];
         int length = sprintf(
-            packet, "CONNECT {\"verbose\":false}\r\nSUB keeper 1\r\nPUB $JS.API.STREAM.CREATE.reports keeper %d\r\n%s\r\n",
+            packet,
+            "CONNECT {\"verbose\":false}\r\nSUB keeper 1\r\n"
+            "PUB $JS.API.STREAM.CREATE.reports keeper %d\r\n%s\r\n",
             (int)strlen(config), config);
         send_all(&keeper, packet, length);
         wait_answer(&keeper);

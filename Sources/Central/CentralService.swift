@@ -35,6 +35,8 @@ package final class CentralService: Sendable {
     private let archiveThread: WorkerThread
     private let live: LiveView
     private let liveThread: WorkerThread
+    private let upkeep: UpkeepLoop
+    private let upkeepThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -68,7 +70,11 @@ package final class CentralService: Sendable {
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
-        let (stream, loop) = (stream, loop)
+        upkeep = UpkeepLoop(
+            try UpkeepConfiguration(configuration, duckDB: duckDB), compacts: configuration.archive.compacts,
+            time: time,
+            log: log.component("upkeep"))
+        let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
@@ -85,7 +91,7 @@ package final class CentralService: Sendable {
                 return figures
             },
             readiness: { loop.snapshot.lastError == nil },
-            moreMetrics: { certificates.metrics() })
+            moreMetrics: { certificates.metrics() + upkeep.metrics() })
 
         // 4. Threads, then the door.
         fleetThreads = parts.start()
@@ -96,6 +102,7 @@ package final class CentralService: Sendable {
         liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
         let analysts = AnalystRoutes(
             queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         servers = try Self.serve(
             configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
@@ -179,8 +186,10 @@ package final class CentralService: Sendable {
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
+        upkeep.stop()
         archiveThread.join()
         liveThread.join()
+        upkeepThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }

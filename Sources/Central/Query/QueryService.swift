@@ -135,8 +135,12 @@ package final class QueryService: Sendable {
     private func views() throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
+            let runner = DuckDBRunner(
+                .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
+            let checkpoints = DuckDBCheckpoints(
+                duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
             tables = try [TableSchema.reports, .duplicates, .alerts].map { schema in
-                try DeltaTable(schema, in: lake, createdAt: nil)
+                try DeltaTable(schema, in: lake, createdAt: nil, checkpoints: checkpoints)
             }
             let opened = tables
             self.tables.withLock { $0 = opened }

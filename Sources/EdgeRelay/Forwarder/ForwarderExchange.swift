@@ -70,7 +70,8 @@ final class ForwarderExchange {
     }
 
     func ask(_ question: ForwarderStateMachine.Question) {
-        let path = BatchName.acknowledgementsPath(relayID: forwarder.relayID, epoch: question.epoch)
+        var path = BatchName.acknowledgementsPath(relayID: forwarder.relayID, epoch: question.epoch)
+        if question.from > 1 { path += "?from=\(question.from)" }
         let request = HTTPClientRequest(
             url: forwarder.central[question.address] + path, timeoutSeconds: question.timeoutSeconds,
             maxResponseBytes: SyncLimits.acknowledgementBytes)

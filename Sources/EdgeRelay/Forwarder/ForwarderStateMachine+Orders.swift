@@ -3,8 +3,6 @@
 import SyncProtocol
 
 extension ForwarderStateMachine {
-    /// Ranges in one batch at most: between them the buffer is searched anew.
-    private static let rangesPerBatch = 1_024
     /// A request may take this much longer than it was given before it counts as stuck.
     private static let graceSeconds = 5.0
 
@@ -124,7 +122,7 @@ extension ForwarderStateMachine {
         let count = min(Int64(SyncLimits.recordsPerBatch), link.records(in: bytes))
         let numbers = epochs[index].next(
             lane, live: epochs[index].isCurrent ? liveBounds(epochs[index], at: now) : nil, count: count,
-            ranges: Self.rangesPerBatch)
+            ranges: SyncLimits.batchRanges)
         precondition(!numbers.isEmpty, "a lane is chosen only where it has something to send")
         if lane == .live { lastLiveSendAt = now }
         let name = epochs[index].name
@@ -192,6 +190,8 @@ extension ForwarderStateMachine {
                 epoch: name, lane: nil, address: address, startedAt: now, sentAt: now,
                 deadline: now + seconds(LinkControl.deadlineSeconds), had: epochs[index].received))
         return .ask(
-            Question(id: id, epoch: name, address: address, timeoutSeconds: LinkControl.deadlineSeconds))
+            Question(
+                id: id, epoch: name, from: epochs[index].askFrom, address: address,
+                timeoutSeconds: LinkControl.deadlineSeconds))
     }
 }

@@ -191,8 +191,7 @@ package struct ForwarderStateMachine: Sendable {
             nextAskAt = now + seconds(askPauseSeconds)
         }
         if flight.lane == nil {
-            epochs[index].wasAsked = true
-            return
+            return epochs[index].wasTold(answer.complete)
         }
         let notTaken = flight.numbers.subtracting(epochs[index].received).subtracting(epochs[index].archived)
         epochs[index].giveBack(notTaken)
