@@ -33,6 +33,8 @@ package final class CentralService: Sendable {
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let live: LiveView
+    private let liveThread: WorkerThread
     private let upkeep: UpkeepLoop
     private let upkeepThread: WorkerThread
 
@@ -95,9 +97,14 @@ package final class CentralService: Sendable {
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
+        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        let live = live
+        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
+        let analysts = AnalystRoutes(
+            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         servers = try Self.serve(
-            configuration, intake, console, parts.fleetDesk { base.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
@@ -121,6 +128,16 @@ package final class CentralService: Sendable {
         return (lake, try Archiver(settings, time: time))
     }
 
+    private static func live(
+        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: stream, queries: queries,
+            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            log: log.component("live"))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -133,8 +150,8 @@ package final class CentralService: Sendable {
     package var analystPort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole, _ desk: FleetDesk,
-        _ identity: CentralIdentity
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -142,7 +159,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, desk: desk, takesBatches: batches, servesAnalysts: analysts),
+                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
+                    servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -161,6 +179,8 @@ package final class CentralService: Sendable {
     package func stop() {
         enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
+        live.stop()
+        live.finishFollowers()
         parts.desk.stop()
         stream.close()
         streamThread.join()
@@ -168,6 +188,7 @@ package final class CentralService: Sendable {
         loop.stop()
         upkeep.stop()
         archiveThread.join()
+        liveThread.join()
         upkeepThread.join()
         stream.closeLog()
         parts.keeper.stop()
@@ -233,6 +254,9 @@ extension CentralConfiguration.Query {
         limits.timeoutSeconds = timeoutSeconds
         limits.maxRows = maxRows
         limits.maxConcurrent = maxConcurrent
+        limits.minGroup = minGroup
+        limits.exportTimeoutSeconds = exportTimeoutSeconds
+        limits.maxExportBytes = maxExportBytes
         return limits
     }
 }
