@@ -13,6 +13,7 @@ package enum ColumbaProgram {
         (SendCommand.specification, SendCommand.run),
         (AlertsCommand.specification, AlertsCommand.run),
         (SQLCommand.specification, SQLCommand.run),
+        (JobsCommand.specification, JobsCommand.run),
         (RulesCommand.specification, RulesCommand.run),
         (EnrollCommand.specification, EnrollCommand.run),
     ]

@@ -44,6 +44,7 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
+    package var jobs = JobSettings()
     package var security = Security()
 }
 
@@ -72,6 +73,7 @@ extension CentralConfiguration {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
         try configuration.readSections(&reader)
+        configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)

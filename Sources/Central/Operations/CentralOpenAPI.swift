@@ -95,6 +95,7 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
@@ -150,7 +151,11 @@ enum CentralOpenAPI {
             }
           },
           "components": {
+            "parameters": {
+              \#(JobOpenAPI.parameters)
+            },
             "schemas": {
+              \#(JobOpenAPI.schemas)
               "Statement": {
                 "type": "object",
                 "required": ["sql"],

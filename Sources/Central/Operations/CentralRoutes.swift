@@ -12,6 +12,7 @@ package protocol CentralConsole: Sendable {
     func isReady() -> Bool
     func page() -> [UInt8]
     func sql(_ exchange: HTTPExchange)
+    func jobs(_ exchange: HTTPExchange)
 }
 
 package struct CentralRoutes: HTTPHandler {
@@ -30,14 +31,14 @@ package struct CentralRoutes: HTTPHandler {
         self.servesAnalysts = servesAnalysts
     }
 
-    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, page(String) }
+    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, jobs(String), page(String) }
 
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
         case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
-        default: break
+        default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
         guard takesBatches else { return nil }
         if let name = BatchName(path: path) { return .batch(name) }
@@ -52,6 +53,7 @@ package struct CentralRoutes: HTTPHandler {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
             case .acknowledgements: (["GET"], 0)
             case .sql: (["POST"], Self.statementBytes)
+            case .jobs(let path): (JobService.methods(path), 0)
             case .page: (["GET", "HEAD"], 0)
             }
         guard methods.contains(head.method) else {
@@ -71,6 +73,7 @@ package struct CentralRoutes: HTTPHandler {
         case .acknowledgements(let relayID, let epoch):
             intake.acknowledgements(exchange, relayID: relayID, epoch: epoch)
         case .sql: console.sql(exchange)
+        case .jobs: console.jobs(exchange)
         case .page(let path): exchange.respond(page(path))
         case nil: exchange.respond(Self.notFound)
         }
