@@ -96,6 +96,7 @@ enum CentralOpenAPI {
               }
             },
             \#(analystPaths),
+            \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
@@ -151,7 +152,11 @@ enum CentralOpenAPI {
             }
           },
           "components": {
+            "parameters": {
+              \#(JobOpenAPI.parameters)
+            },
             "schemas": {
+              \#(JobOpenAPI.schemas)
               "Statement": {
                 "type": "object",
                 "required": ["sql"],

@@ -33,7 +33,8 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
-        derived = DerivedTables(lake: lake)
+        derived = DerivedTables(
+            lake: lake, duckDB: configuration.duckDB, scratchDirectory: configuration.scratchDirectory)
         try FileSystem.removeTree(configuration.scratchDirectory)
         try FileSystem.makeDirectories(configuration.scratchDirectory)
     }
@@ -134,7 +135,7 @@ package final class QueryService: Sendable {
     }
 
     /// The newest committed versions. A table nobody has created yet is an empty view.
-    private func views(for sql: String) throws -> LakeViews {
+    func views(for sql: String) throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
             let runner = DuckDBRunner(
