@@ -39,7 +39,8 @@ package struct CentralRoutes: HTTPHandler {
     }
 
     private enum Route {
-        case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(DeskRoute)
+        case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
+            DeskRoute)
     }
 
     private func route(_ path: String) -> Route? {
