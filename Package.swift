@@ -116,7 +116,7 @@ let package = Package(
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
-        program("columba-central", ["Central", "Log", "System"]),
+        program("columba-central", ["Central", "DuckDB", "Log", "System"]),
         program("columba-sim", ["WorldSimulation", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(

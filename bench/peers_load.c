@@ -116,7 +116,8 @@ static void connect_client(struct client *client, int number) {
     client->number = number;
     client->have = 0;
     client->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(client->socket, (struct sockaddr *)&address, sizeof address) != 0) fail("connect", strerror(errno), 100);
+    if (connect(client->socket, (struct sockaddr *)&address, sizeof address) != 0)
+        fail("connect", strerror(errno), 100);
     setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -149,7 +150,9 @@ static void prepare(void) {
             "{\"name\":\"reports\",\"subjects\":[\"reports\"],\"storage\":\"file\",\"num_replicas\":1}";
         char packet[512];
         int length = sprintf(
-            packet, "CONNECT {\"verbose\":false}\r\nSUB keeper 1\r\nPUB $JS.API.STREAM.CREATE.reports keeper %d\r\n%s\r\n",
+            packet,
+            "CONNECT {\"verbose\":false}\r\nSUB keeper 1\r\n"
+            "PUB $JS.API.STREAM.CREATE.reports keeper %d\r\n%s\r\n",
             (int)strlen(config), config);
         send_all(&keeper, packet, length);
         wait_answer(&keeper);

@@ -33,6 +33,10 @@ package final class CentralService: Sendable {
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let live: LiveView
+    private let liveThread: WorkerThread
+    private let upkeep: UpkeepLoop
+    private let upkeepThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -66,7 +70,11 @@ package final class CentralService: Sendable {
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
-        let (stream, loop) = (stream, loop)
+        upkeep = UpkeepLoop(
+            try UpkeepConfiguration(configuration, duckDB: duckDB), compacts: configuration.archive.compacts,
+            time: time,
+            log: log.component("upkeep"))
+        let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
@@ -83,14 +91,20 @@ package final class CentralService: Sendable {
                 return figures
             },
             readiness: { loop.snapshot.lastError == nil },
-            moreMetrics: { certificates.metrics() })
+            moreMetrics: { certificates.metrics() + upkeep.metrics() })
 
         // 4. Threads, then the door.
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
+        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        let live = live
+        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
+        let analysts = AnalystRoutes(
+            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         servers = try Self.serve(
-            configuration, intake, console, parts.fleetDesk { base.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
@@ -114,6 +128,16 @@ package final class CentralService: Sendable {
         return (lake, try Archiver(settings, time: time))
     }
 
+    private static func live(
+        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: stream, queries: queries,
+            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            log: log.component("live"))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -126,8 +150,8 @@ package final class CentralService: Sendable {
     package var analystPort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole, _ desk: FleetDesk,
-        _ identity: CentralIdentity
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -135,7 +159,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, desk: desk, takesBatches: batches, servesAnalysts: analysts),
+                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
+                    servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -154,12 +179,17 @@ package final class CentralService: Sendable {
     package func stop() {
         enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
+        live.stop()
+        live.finishFollowers()
         parts.desk.stop()
         stream.close()
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
+        upkeep.stop()
         archiveThread.join()
+        liveThread.join()
+        upkeepThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }
@@ -224,6 +254,9 @@ extension CentralConfiguration.Query {
         limits.timeoutSeconds = timeoutSeconds
         limits.maxRows = maxRows
         limits.maxConcurrent = maxConcurrent
+        limits.minGroup = minGroup
+        limits.exportTimeoutSeconds = exportTimeoutSeconds
+        limits.maxExportBytes = maxExportBytes
         return limits
     }
 }

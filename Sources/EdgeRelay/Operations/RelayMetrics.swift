@@ -94,6 +94,9 @@ final class RelayMetrics: Sendable {
         counter("columba_relay_reports_cut_short_total", "Reports that raised more alerts than one report may.") {
             $0.reportsCutShort
         }
+        counter("columba_relay_alerts_not_stored_total", "Alerts pushed while their report found no place on disk.") {
+            $0.ingest.alertsNotStored
+        }
         gauge("columba_relay_alerts_open", "Alerts not closed.") { Double($0.alertsOpen) }
         gauge("columba_relay_alert_followers", "Open alert streams.") { Double($0.followers) }
         gauge("columba_relay_drones", "Drones heard in this life of the relay.") { Double($0.dronesHeard) }
