@@ -33,7 +33,8 @@ struct AcknowledgementTests {
         #expect(try decoder.decode(Acknowledgement.self, from: Data(Self.sample.json())) == Self.sample)
         #expect(try decoder.decode(Acknowledgement.self, from: JSONEncoder().encode(Self.sample)) == Self.sample)
         let keys = try JSONSerialization.jsonObject(with: JSONEncoder().encode(Self.sample)) as? [String: Any]
-        #expect(keys?.keys.sorted() == ["archived", "credit", "digest", "received", "rejected", "rules_version", "wanted"])
+        #expect(
+            keys?.keys.sorted() == ["archived", "credit", "digest", "received", "rejected", "rules_version", "wanted"])
         let least = try decoder.decode(
             Acknowledgement.self, from: Data(#"{"received":[[5,9],[1,4]],"archived":[]}"#.utf8))
         #expect(least.received.ranges == [1...9] && least.rejected.isEmpty && least.digest == nil)
