@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-start deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-start bench-state deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -53,6 +53,10 @@ bench: deps-run ## Measures the relay and central under load and prints the figu
 bench-start: deps-run ## Measures a relay's start with ten million records waiting
 	@swift build -c release --build-tests
 	@COLUMBA_MEASURE_START=10000000 swift test -c release --skip-build --disable-xctest --filter StartMeasurement
+
+bench-state: deps-run ## Measures what exact deduplication keeps: 100,000 drones, 1,440 reports each, 1 % late
+	@swift build --build-tests
+	@COLUMBA_MEASURE_STATE=1 swift test --skip-build --disable-xctest --filter StateMeasurement
 
 deb: deps-run ## Builds the Debian package of the relay into .build/packages
 	@deploy/edge/build-deb

@@ -79,6 +79,7 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(fleetPaths)
             "/v1/sql": {
               "post": {
                 "summary": "Read-only SQL over reports, alerts, duplicates and relays",
@@ -150,7 +151,9 @@ enum CentralOpenAPI {
             }
           },
           "components": {
+            \#(fleetComponents)
             "schemas": {
+              \#(fleetSchemas)
               "Statement": {
                 "type": "object",
                 "required": ["sql"],
@@ -181,6 +184,11 @@ enum CentralOpenAPI {
                     "properties": {"max_bytes":{"type":"integer"},"max_in_flight":{"type":"integer"}}
                   },
                   "rules_version": {"type":"integer"},
+                  "wanted": {
+                    "description": "Numbers that central misses: sent again unless archived, under way or lost",
+                    "type": "array",
+                    "items": {"type":"array","items":{"type":"integer"},"minItems":2,"maxItems":2}
+                  },
                   "digest": {"type":"string"}
                 }
               },
