@@ -106,10 +106,18 @@ let package = Package(
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
+        // Drones, relays and central in one process from one seed: the only module that knows both sides.
+        module(
+            "WorldSimulation",
+            [
+                "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "EdgeRelay", "Central",
+                "DuckDB", "ObjectStore", "SegmentedLog", "Simulation", "System",
+            ]),
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
-        program("columba-central", ["Central", "Log", "System"]),
+        program("columba-central", ["Central", "DuckDB", "Log", "System"]),
+        program("columba-sim", ["WorldSimulation", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(
             "ColumbaCommands",
@@ -150,6 +158,7 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
+        tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
         tests(
             "SimulationTests", ["Simulation", "DroneClient", "ColumbaCommands", "Models", "JSON", "Crypto", "System"]),

@@ -33,6 +33,8 @@ package final class CentralService: Sendable {
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let upkeep: UpkeepLoop
+    private let upkeepThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -66,7 +68,11 @@ package final class CentralService: Sendable {
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
-        let (stream, loop) = (stream, loop)
+        upkeep = UpkeepLoop(
+            try UpkeepConfiguration(configuration, duckDB: duckDB), compacts: configuration.archive.compacts,
+            time: time,
+            log: log.component("upkeep"))
+        let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
@@ -83,12 +89,13 @@ package final class CentralService: Sendable {
                 return figures
             },
             readiness: { loop.snapshot.lastError == nil },
-            moreMetrics: { certificates.metrics() })
+            moreMetrics: { certificates.metrics() + upkeep.metrics() })
 
         // 4. Threads, then the door.
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
+        upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         servers = try Self.serve(
             configuration, intake, console, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
@@ -159,7 +166,9 @@ package final class CentralService: Sendable {
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
+        upkeep.stop()
         archiveThread.join()
+        upkeepThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }

@@ -4,6 +4,7 @@ import Certificates
 import Foundation
 import HTTPClient
 import System
+import TestSupport
 import Testing
 import TestSupport
 

@@ -21,6 +21,8 @@ final class ArchiveCall {
         var fact: RecordFact
         var isIdentityQuestion: Bool
         var isRetry = false
+        var observedAt: Int64
+        var receivedAt: Int64
     }
 
     let batches: [StreamedBatch]
@@ -32,9 +34,19 @@ final class ArchiveCall {
     private var notes: [RecordSource: RelayNoteBuilder] = [:]
     private(set) var quarantine: [QuarantinedLine] = []
     private var dayTexts: [Int: String] = [:]
-    private var reportBuffers: [Int: RowBuffer] = [:]
+    private var reportBuffers: [ReportBuffer: RowBuffer] = [:]
+    /// Files of `reports` for each day: one, or one for each partition of drones.
+    private let partitions: Int
 
-    init(_ batches: [StreamedBatch], rows: RowBuffers, alertsThrough: Int64, duplicatesThrough: Int64) {
+    private struct ReportBuffer: Hashable {
+        var day: Int
+        var partition: Int
+    }
+
+    init(
+        _ batches: [StreamedBatch], rows: RowBuffers, partitions: Int, alertsThrough: Int64, duplicatesThrough: Int64
+    ) {
+        self.partitions = partitions
         self.batches = batches
         self.rows = rows
         self.alertsThrough = alertsThrough
@@ -66,14 +78,18 @@ final class ArchiveCall {
                 let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
                 if batch.isRetry {
                     undecided.append(
-                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: false, isRetry: true))
+                        Undecided(
+                            batch: index, record: position, fact: fact, isIdentityQuestion: false, isRetry: true,
+                            observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     continue
                 }
                 let decision = deduplicator.decide(fact)
                 if decision == .needsIdentityDigest || decision == .needsRecordDigests {
                     let isIdentity = decision == .needsIdentityDigest
                     undecided.append(
-                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity))
+                        Undecided(
+                            batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity,
+                            observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     if isIdentity { note.settled(record.n, receivedAt: record.receivedAt) }
                 } else {
                     if decision != .alreadySettled { note.settled(record.n, receivedAt: record.receivedAt) }
@@ -86,12 +102,19 @@ final class ArchiveCall {
 
     // MARK: - Questions
 
-    var identityQuestions: Set<ReportIdentity> {
-        Set(undecided.compactMap { $0.isIdentityQuestion || $0.isRetry ? $0.fact.identity : nil })
+    var identityQuestions: [IdentityQuestion] {
+        undecided.compactMap { item in
+            guard item.isIdentityQuestion || item.isRetry, let identity = item.fact.identity else { return nil }
+            return IdentityQuestion(identity: identity, observedAt: item.observedAt)
+        }
     }
 
-    var recordQuestions: Set<RecordNumber> {
-        Set(undecided.filter { !$0.isIdentityQuestion }.map { .init(source: $0.fact.source, n: $0.fact.n) })
+    var recordQuestions: [RecordQuestion] {
+        undecided.filter { !$0.isIdentityQuestion }.map {
+            RecordQuestion(
+                number: RecordNumber(source: $0.fact.source, n: $0.fact.n), digest: $0.fact.digest,
+                receivedAt: $0.receivedAt)
+        }
     }
 
     /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
@@ -163,11 +186,14 @@ final class ArchiveCall {
         _ record: PreparedRecord, _ report: PreparedReport, _ prepared: PreparedBatch, _ batch: Int
     ) throws {
         let buffer: RowBuffer
-        if let known = reportBuffers[report.day] {
+        let key = ReportBuffer(
+            day: report.day, partition: DronePartition.index(ofDrone: report.identity.droneID, count: partitions))
+        if let known = reportBuffers[key] {
             buffer = known
         } else {
-            buffer = try rows.buffer(.reports, day: dayText(report.day))
-            reportBuffers[report.day] = buffer
+            let partition = partitions > 1 ? DronePartition(index: key.partition, count: partitions) : nil
+            buffer = try rows.buffer(.reports, day: dayText(report.day), partition: partition)
+            reportBuffers[key] = buffer
         }
         try append(record, prepared, "}", to: buffer, batch)
         buffer.reportRanges.include(report, record, batches[batch])
@@ -226,5 +252,9 @@ final class ArchiveCall {
 extension PreparedRecord {
     var identity: ReportIdentity? {
         if case .report(let report) = content { report.identity } else { nil }
+    }
+
+    var observedAt: Int64? {
+        if case .report(let report) = content { report.observedAt } else { nil }
     }
 }

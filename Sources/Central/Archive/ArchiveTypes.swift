@@ -89,8 +89,12 @@ package struct ArchiverConfiguration: Sendable {
     package var engine: any ArchiveEngine
     /// Turns names into `person_id`. Losing it makes new reports of a person another person.
     package var hmacKey: [UInt8]
-    /// Transactions in the log. One archiver writes them all.
+    /// Of drones, by hash: each has its transaction in the log, and files of its own in calls that are large enough.
+    /// One archiver writes them all.
     package var partitions = 1
+    /// A call with at least so many inflated bytes for each partition writes a file for each; a smaller one writes one
+    /// file a day, for files of a useful size.
+    package var bytesPerPartition = 16 << 20
     /// A second thread parses ahead of the one that decides.
     package var parsesAhead = true
     /// A snapshot of the deduplicator is written every so many commits.
@@ -126,6 +130,10 @@ package enum ArchiveStep: String, CaseIterable, Hashable, Sendable {
 package enum ArchiveError: Error, Sendable, CustomStringConvertible {
     /// Another archiver has committed; this one's state is stale. Make a new `Archiver`.
     case anotherWriter(table: String, application: String, found: Int64?)
+    /// What a commit wanted to replace, another one has replaced.
+    case filesGone(table: String)
+    /// What lies in the store is not what was written: nothing was changed.
+    case damagedData(table: String, files: [String], detail: String)
     case tooManyConflicts(table: String, attempts: Int)
     case damagedLog(key: String, detail: String)
     case unsupportedTable(detail: String)
@@ -137,6 +145,10 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
         case .anotherWriter(let table, let application, let found):
             "another archiver has committed to \(table): \(application) is at \(found.map(String.init) ?? "nothing"); "
                 + "run one archiver for a lake, then start this one again"
+        case .filesGone(let table):
+            "\(table): somebody else has compacted the same files meanwhile; nothing was changed"
+        case .damagedData(let table, let files, let detail):
+            "\(table): \(detail); run `columba-central verify` (files: \(files.joined(separator: ", ")))"
         case .tooManyConflicts(let table, let attempts):
             "\(table): \(attempts) commits in a row lost to other writers; stop whatever rewrites the table"
         case .damagedLog(let key, let detail): "\(key) is not a Delta log entry: \(detail)"

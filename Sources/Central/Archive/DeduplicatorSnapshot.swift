@@ -53,6 +53,13 @@ package struct DeduplicatorSnapshot {
         return nil
     }
 
+    /// Of those that can be read whole, ascending: versions of `reports`.
+    static func readableVersions(in store: any ObjectStore) throws -> [Int64] {
+        try store.list(folder).compactMap { object in
+            try store.get(object.key).flatMap { DeduplicatorSnapshot(encoded: $0)?.version }
+        }
+    }
+
     // MARK: - Form
 
     package func encoded() throws -> [UInt8] {

@@ -133,6 +133,18 @@ package struct CertificateAuthority: Sendable {
         return try IdentityFiles.pair(try sign(csr, nil, names: names, by: try issuer()).certificate, key)
     }
 
+    /// The next certificate of a server of our own, for the names that the last one had.
+    func renewServer(_ identity: PeerIdentity) throws -> [UInt8] {
+        let names = try namesOnRecord(of: identity)
+        guard !names.isEmpty else {
+            throw CertificateError("the names of \(identity.uri) are not on record: run columba-central ca server")
+        }
+        return try issueServer(identity: identity, names: names)
+    }
+
+    /// Its key is on this machine.
+    var canSign: Bool { FileSystem.exists(keyPath) }
+
     private func sign(
         _ csr: CertificateRequest, _ issuing: CertificateRequest?, names: [String], by issuer: CertificateIssuer
     ) throws -> EnrolmentAnswer {

@@ -10,6 +10,14 @@ package struct CentralConfiguration: Sendable, Equatable {
         /// … or when the oldest has waited so many seconds.
         package var maxWaitSeconds = 5.0
         package var partitions = 4
+        /// Whether central itself puts small files together; the command does in any case.
+        package var compacts = true
+        /// About the size of a compacted file.
+        package var fileBytes = 256 << 20
+        /// Files that compaction has replaced stay so long for queries that opened an older version …
+        package var keepRemovedHours = 24.0
+        /// … and old versions of the Delta logs so long for readers that look back.
+        package var keepLogHours = 24.0
     }
 
     package struct Query: Sendable, Equatable {
@@ -76,6 +84,11 @@ extension CentralConfiguration {
         archive.maxRows = try section.integer("max_rows", in: 1...2_000_000) ?? archive.maxRows
         archive.maxWaitSeconds = try section.number("max_wait_s", in: 0.05...3_600) ?? archive.maxWaitSeconds
         archive.partitions = try section.integer("partitions", in: 1...64) ?? archive.partitions
+        archive.compacts = try section.bool("compact") ?? archive.compacts
+        archive.fileBytes = try section.integer("file_bytes", in: (1 << 20)...(4 << 30)) ?? archive.fileBytes
+        archive.keepRemovedHours =
+            try section.number("keep_removed_h", in: 1...87_600) ?? archive.keepRemovedHours
+        archive.keepLogHours = try section.number("keep_log_h", in: 1...87_600) ?? archive.keepLogHours
         try section.finish()
 
         section = try reader.object("query")

@@ -14,6 +14,7 @@ package final class QueryService: Sendable {
     private let configuration: QueryConfiguration
     private let lake: any ObjectStore
     private let tables: Mutex<[DeltaTable]>
+    private let derived: DerivedTables
     private let relays: @Sendable () -> [RelayRow]
     private let completeThrough: @Sendable () -> Timestamp?
     private let time: any TimeSource
@@ -32,6 +33,7 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
+        derived = DerivedTables(lake: lake)
         try FileSystem.removeTree(configuration.scratchDirectory)
         try FileSystem.makeDirectories(configuration.scratchDirectory)
     }
@@ -64,7 +66,7 @@ package final class QueryService: Sendable {
             isCancelled: isCancelled)
         do {
             try FileSystem.makeDirectories(scratch)
-            return try run.answer(views())
+            return try run.answer(views(for: sql))
         } catch let problem as Problem {
             throw problem
         } catch {
@@ -88,11 +90,15 @@ package final class QueryService: Sendable {
     }
 
     /// The newest committed versions. A table nobody has created yet is an empty view.
-    private func views() throws -> LakeViews {
+    private func views(for sql: String) throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
+            let runner = DuckDBRunner(
+                .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
+            let checkpoints = DuckDBCheckpoints(
+                duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
             tables = try [TableSchema.reports, .duplicates, .alerts].map { schema in
-                try DeltaTable(schema, in: lake, createdAt: nil)
+                try DeltaTable(schema, in: lake, createdAt: nil, checkpoints: checkpoints)
             }
             let opened = tables
             self.tables.withLock { $0 = opened }
@@ -100,6 +106,7 @@ package final class QueryService: Sendable {
         var views = LakeViews()
         for table in tables { views.add(table, try table.refresh()) }
         views.addRelays(relays())
+        derived.add(to: &views, mentionedIn: sql)
         return views
     }
 }

@@ -1,26 +1,33 @@
 // Reads records from the buffer and makes a batch of them: NDJSON lines, zstd, digest (contract §4). The records of a
 // batch need not be neighbours: alerts travel without the reports between them.
 
+package import SegmentedLog
+package import SyncProtocol
 import Compression
 import Crypto
 import Models
-import SegmentedLog
-import SyncProtocol
 import FoundationEssentials
 
-struct EncodedBatch {
-    let name: BatchName
-    let numbers: IntervalSet
+/// What the reader asks of a log: `SegmentedLog`, or the simulator's.
+package protocol RecordLog {
+    func read(from: Int64, through: Int64, maxEntries: Int, maxBytes: Int) throws -> [LogEntry]
+}
+
+extension SegmentedLog: RecordLog {}
+
+package struct EncodedBatch {
+    package let name: BatchName
+    package let numbers: IntervalSet
     /// Compressed.
-    let bytes: [UInt8]
+    package let bytes: [UInt8]
     /// Before compression.
-    let lineBytes: Int
+    package let lineBytes: Int
     /// `Content-Digest` of exactly these bytes.
-    let digest: String
+    package let digest: String
 }
 
 /// One a thread: keeps its memory from batch to batch.
-final class BatchReader {
+package final class BatchReader {
     /// Telemetry compresses about 5× at level 1; higher levels cost more time than bandwidth they save here.
     private static let compressionLevel: Int32 = 1
     /// Holes up to this many records are read over: cheaper than another search in the segment.
@@ -34,11 +41,11 @@ final class BatchReader {
     private let relayID: String
     private var encoder = BatchEncoder()
 
-    init(relayID: String) { self.relayID = relayID }
+    package init(relayID: String) { self.relayID = relayID }
 
     /// The batch, nil where nothing could be read, and the numbers that the buffer no longer has.
-    func read(
-        _ order: ForwarderStateMachine.Batch, from log: SegmentedLog
+    package func read(
+        _ order: ForwarderStateMachine.Batch, from log: any RecordLog
     ) throws -> (EncodedBatch?, missing: IntervalSet) {
         var selection = Selection(order)
         if order.newestFirst {
@@ -91,7 +98,7 @@ final class BatchReader {
         return spans
     }
 
-    private func readForwards(_ selection: inout Selection, _ log: SegmentedLog) throws {
+    private func readForwards(_ selection: inout Selection, _ log: any RecordLog) throws {
         for span in Self.spans(selection.wanted) {
             var next = span.lowerBound
             while next <= span.upperBound {
@@ -119,7 +126,7 @@ final class BatchReader {
         }
     }
 
-    private func readBackwards(_ selection: inout Selection, _ log: SegmentedLog) throws {
+    private func readBackwards(_ selection: inout Selection, _ log: any RecordLog) throws {
         for span in Self.spans(selection.wanted).reversed() {
             var end = span.upperBound
             var step = Self.entriesPerStepBack

@@ -65,7 +65,7 @@ struct RelayOperations: Sendable {
                 {
                     board.update(next.limits)
                     endpoints.update(next.limits)
-                    mqtt?.update(next.mqtt)
+                    mqtt?.update(next)
                 }
             },
         ]

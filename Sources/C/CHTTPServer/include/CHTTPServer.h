@@ -19,7 +19,9 @@ typedef struct chs_stream chs_stream;
 typedef struct chs_limits {
     unsigned max_connections;           // further ones wait in the kernel's queue
     unsigned max_unproven_per_address;  // connections without a good answer yet; 0: no limit
-    bool exempt_loopback;               // from the limit per address
+    bool exempt_loopback;               // from the limits per address
+    double handshakes_per_address_per_s, handshake_burst_per_address;  // TLS only; 0: no limit
+    unsigned reserved_for_known;        // TLS only: of max_connections, for those who have shown a certificate
     unsigned header_ms;                 // from a request's first byte to its complete header
     unsigned body_ms;                   // for each 256 KiB of a body
     unsigned body_grace_ms;             // after which min_body_bytes_per_s counts
@@ -30,7 +32,7 @@ typedef struct chs_limits {
 
 /// Connections open now, and those that were cut since the start, by reason.
 typedef struct chs_counts {
-    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address;
+    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address, made_room;
 } chs_counts;
 
 typedef struct chs_configuration {

@@ -1,0 +1,137 @@
+// Central's lake and vault in memory: an ObjectStore whose every operation may fail, fail although it was done (F47),
+// or be the last thing its process did (F16–F18). What it was told is kept in a journal for the oracle.
+
+package import ObjectStore
+import Synchronization
+
+/// What one store operation changed.
+struct StoreChange: Sendable {
+    var store: String
+    var key: String
+    /// An object of that name was there before.
+    var replaced = false
+    var removed = false
+}
+
+/// All stores of one central, and its scratch space.
+final class MemoryDisk: Sendable {
+    struct Object: Sendable {
+        var bytes: [UInt8]
+        /// Of a data file.
+        var rows: [ArchivedRow]?
+        var size: Int
+        var modifiedMicroseconds: Int64
+    }
+
+    struct State {
+        var objects: [String: Object] = [:]
+        var scratch: [String: [ArchivedRow]] = [:]
+        var journal: [StoreChange] = []
+        var nowMicroseconds: Int64 = 0
+    }
+
+    let state = Mutex(State())
+    let faults: StepFaults
+    let mutation: Mutation?
+
+    init(faults: StepFaults, mutation: Mutation?) {
+        self.faults = faults
+        self.mutation = mutation
+    }
+
+    func setTime(_ microseconds: Int64) { state.withLock { $0.nowMicroseconds = microseconds } }
+
+    func takeJournal() -> [StoreChange] {
+        state.withLock { state in
+            defer { state.journal = [] }
+            return state.journal
+        }
+    }
+
+    func bytes(_ path: String) -> [UInt8]? { state.withLock { $0.objects[path]?.bytes } }
+    func rows(_ path: String) -> [ArchivedRow]? { state.withLock { $0.objects[path]?.rows } }
+    var paths: [String] { state.withLock { $0.objects.keys.sorted() } }
+}
+
+package final class MemoryStore: ObjectStore {
+    private let name: String
+    private let disk: MemoryDisk
+
+    init(_ name: String, on disk: MemoryDisk) {
+        self.name = name
+        self.disk = disk
+    }
+
+    private func path(_ key: String) -> String { "\(name)/\(key)" }
+
+    /// Before and after a change: nothing done, or everything done and nobody told.
+    private func change<Result>(_ body: (inout MemoryDisk.State) throws -> Result) throws -> Result {
+        try disk.faults.pass(.storeBefore)
+        try disk.faults.refuse(writes: true)
+        let result = try disk.state.withLock { try body(&$0) }
+        try disk.faults.pass(.storeAfter)
+        try disk.faults.refuse(writes: false)
+        return result
+    }
+
+    private func put(_ key: String, _ bytes: [UInt8], rows: [ArchivedRow]?, size: Int, _ state: inout MemoryDisk.State)
+    {
+        let object = MemoryDisk.Object(
+            bytes: bytes, rows: rows, size: size, modifiedMicroseconds: state.nowMicroseconds)
+        let old = state.objects.updateValue(object, forKey: path(key))
+        state.journal.append(StoreChange(store: name, key: key, replaced: old != nil))
+    }
+
+    package func put(_ key: String, _ bytes: [UInt8]) throws {
+        try change { put(key, bytes, rows: nil, size: bytes.count, &$0) }
+    }
+
+    package func putFile(_ key: String, fromPath source: String) throws {
+        try change { state in
+            guard let rows = state.scratch.removeValue(forKey: source) else {
+                throw SimulatedDiskError(description: "there is no file \(source)")
+            }
+            put(key, [], rows: rows, size: 100 * rows.count, &state)
+        }
+    }
+
+    package func putIfAbsent(_ key: String, _ bytes: [UInt8]) throws -> Bool {
+        try change { state in
+            let mayReplace = disk.mutation == .overwrittenCommit
+            guard mayReplace || state.objects[path(key)] == nil else { return false }
+            put(key, bytes, rows: nil, size: bytes.count, &state)
+            return true
+        }
+    }
+
+    package func get(_ key: String) throws -> [UInt8]? {
+        try disk.faults.refuse(writes: false)
+        guard let bytes = disk.bytes(path(key)) else { return nil }
+        guard disk.mutation == .noTransactions, key.contains("_delta_log/") else { return bytes }
+        let lines = bytes.split(separator: 0x0a).filter { !$0.starts(with: Array(#"{"txn""#.utf8)) }
+        return lines.reduce(into: []) { $0 += $1 + [0x0a] }
+    }
+
+    package func list(_ prefix: String) throws -> [ObjectInfo] {
+        try disk.faults.refuse(writes: false)
+        if disk.mutation == .deduplicationWindow, prefix.contains("dedup") { return [] }
+        let start = path(prefix.isEmpty ? "" : prefix + "/")
+        let skipped = name.utf8.count + 1
+        return disk.state.withLock { state in
+            state.objects.filter { $0.key.hasPrefix(start) }.map { key, object in
+                ObjectInfo(
+                    key: String(key.dropFirst(skipped)), bytes: object.size,
+                    modifiedMicroseconds: object.modifiedMicroseconds)
+            }
+        }.sorted { $0.key < $1.key }
+    }
+
+    package func remove(_ key: String) throws {
+        try change { state in
+            guard state.objects.removeValue(forKey: path(key)) != nil else { return }
+            state.journal.append(StoreChange(store: name, key: key, removed: true))
+        }
+    }
+
+    package func localPath(_ key: String) -> String? { path(key) }
+}
