@@ -58,7 +58,8 @@ struct KillTests {
         // Whoever was killed: nothing was lost, restored, cloned or miscounted, and nobody is told so. What counts
         // twice is from a client that repeats itself on purpose.
         let incidents = try station.json(station.central, "/v1/incidents")["incidents"] as? [[String: Any]]
-        let complete = try HTTPClient().perform(HTTPClientRequest(url: station.central.address + "/v1/completeness")).body
+        let complete = try HTTPClient().perform(HTTPClientRequest(url: station.central.address + "/v1/completeness"))
+            .body
         #expect(
             incidents?.isEmpty == true,
             "seed \(seed): \(incidents ?? [])\n\(String(decoding: complete, as: UTF8.self))")

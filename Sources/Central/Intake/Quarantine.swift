@@ -6,9 +6,9 @@
 //      │  └──refused again┘
 //      └──drop──▶ dropped          archived and dropped: the decision stays, the record's bytes are removed here
 //
-// The archiver leaves its own rejects as files in the vault's `_columba/quarantine/`; they are taken in from there. What
-// stays of a file are the records' numbers and codes (`….numbers.ndjson`): `RelayRebuild` needs them, and there are
-// no names in them.
+// The archiver leaves its own rejects as files in the vault's `_columba/quarantine/`; they are taken in from there.
+// What stays of a file are the records' numbers and codes (`….numbers.ndjson`): `RelayRebuild` needs them, and there
+// are no names in them.
 
 package import Models
 import Crypto
@@ -139,7 +139,8 @@ package final class Quarantine: Sendable {
     /// rejected something.
     package func takeInArchiveRejects(at now: Timestamp) throws {
         guard FileSystem.isDirectory(importFolder) else { return }
-        for name in try FileSystem.list(importFolder).sorted() where name.hasSuffix(".ndjson") && !name.hasSuffix(Self.numbersSuffix) {
+        for name in try FileSystem.list(importFolder).sorted()
+        where name.hasSuffix(".ndjson") && !name.hasSuffix(Self.numbersSuffix) {
             let path = "\(importFolder)/\(name)"
             var entries: [Entry] = []
             var numbers: [UInt8] = []
