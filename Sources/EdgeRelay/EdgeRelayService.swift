@@ -49,9 +49,8 @@ package final class EdgeRelayService: Sendable {
         self.log = log
         relayID = own.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
-        let relayRules = RelayRules(own, log: log.component("rules"))
-        let rules = try relayRules.rules(own)
-        let configuration = own.with(relayRules.limits(own: own.limits))
+        let link = try FleetLink(own, log: log)
+        let (rules, configuration) = (link.ruleSet, link.configuration)
 
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
@@ -66,8 +65,7 @@ package final class EdgeRelayService: Sendable {
 
         // 3. The uplink.
         let wake = MaintenanceWake()
-        let bell = ReporterBell(rules: relayRules)
-        forwarder = Self.forwarder(configuration, storage, bell, time: time, log: log) { wake.ring() }
+        forwarder = Self.forwarder(configuration, storage, link.bell, time: time, log: log) { wake.ring() }
 
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(configuration, storage)
@@ -86,7 +84,7 @@ package final class EdgeRelayService: Sendable {
         let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            identity: certificates, mqtt: mqtt, rules: relayRules, load: reload)
+            identity: certificates, mqtt: mqtt, rules: link.rules, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
@@ -99,9 +97,7 @@ package final class EdgeRelayService: Sendable {
         operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
-        reporter = Self.reporter(
-            configuration, storage, forwarder, relayRules, bell, operations, writer, time: time, log: log
-        ) { figures.now() }
+        reporter = link.reporter(storage, forwarder, operations, writer, time: time) { figures.now() }
         maintenance = Maintenance(
             time: time, log: log.component("maintenance"), keeper: keeper, book: alerting.book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
@@ -147,24 +143,6 @@ package final class EdgeRelayService: Sendable {
             limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onAcknowledgement: { bell.acknowledged($0) }, onArchived: onArchived)
-    }
-
-    private static func reporter(
-        _ configuration: RelayConfiguration, _ storage: RelayStorage, _ forwarder: Forwarder?, _ rules: RelayRules,
-        _ bell: ReporterBell, _ operations: RelayOperations, _ writer: BufferWriter, time: any TimeSource, log: Log,
-        figures: @escaping @Sendable () -> RelayFigures
-    ) -> RelayReporter? {
-        guard let forwarder else { return nil }
-        let builder = ReportBuilder(
-            relayID: configuration.relayID, store: storage.store, forwarder: forwarder, rules: rules,
-            figures: figures, records: { writer.snapshot.records }, time: time)
-        return RelayReporter(
-            relayID: configuration.relayID, builder: builder, rules: rules, bell: bell,
-            hooks: .init(
-                apply: operations.apply, lost: { forwarder.status.missing },
-                quiet: { forwarder.status.waiting == 0 ? writer.snapshot.records : nil },
-                central: { forwarder.status.central }),
-            tls: configuration.centralTLS, time: time, log: log.component("reporter"))
     }
 
     private static func writer(

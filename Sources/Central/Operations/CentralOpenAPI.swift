@@ -79,6 +79,7 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(fleetPaths)
             "/v1/sql": {
               "post": {
                 "summary": "Read-only SQL over reports, alerts, duplicates and relays",
@@ -152,11 +153,10 @@ enum CentralOpenAPI {
             }
           },
           "components": {
-            "parameters": {
-              \#(JobOpenAPI.parameters)
-            },
+            \#(fleetComponents)
             "schemas": {
               \#(JobOpenAPI.schemas)
+              \#(fleetSchemas)
               "Statement": {
                 "type": "object",
                 "required": ["sql"],
@@ -187,6 +187,11 @@ enum CentralOpenAPI {
                     "properties": {"max_bytes":{"type":"integer"},"max_in_flight":{"type":"integer"}}
                   },
                   "rules_version": {"type":"integer"},
+                  "wanted": {
+                    "description": "Numbers that central misses: sent again unless archived, under way or lost",
+                    "type": "array",
+                    "items": {"type":"array","items":{"type":"integer"},"minItems":2,"maxItems":2}
+                  },
                   "digest": {"type":"string"}
                 }
               },
