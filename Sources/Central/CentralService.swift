@@ -98,10 +98,8 @@ package final class CentralService: Sendable {
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
         live = try Self.live(configuration, stream, queries, time: time, log: log)
-        let live = live
-        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
-        let analysts = AnalystRoutes(
-            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        liveThread = live.start()
+        let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         servers = try Self.serve(
             configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
