@@ -81,8 +81,7 @@ package final class CentralService: Sendable {
         let queries = try QueryService(
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map { $0.row } },
-            completeThrough: { base.now().completeThrough })
+            relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
         let console = AnalystConsole(
             queries: queries,
             figures: {
