@@ -22,6 +22,7 @@ deps-run: tools-swift
 	@deploy/tools/install-duckdb
 
 deps-test: deps-run
+	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
 
 deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader

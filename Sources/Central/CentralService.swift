@@ -83,8 +83,7 @@ package final class CentralService: Sendable {
         let queries = try QueryService(
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map { $0.row } },
-            completeThrough: { base.now().completeThrough })
+            relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
         let jobs = try JobService.make(
             configuration, duckDB: duckDB, lake: lake, queries: queries, time: time, log: log)
         self.jobs = jobs
@@ -103,10 +102,8 @@ package final class CentralService: Sendable {
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
         live = try Self.live(configuration, stream, queries, time: time, log: log)
-        let live = live
-        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
-        let analysts = AnalystRoutes(
-            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        liveThread = live.start()
+        let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         jobThread = WorkerThread(name: "jobs", stackBytes: 2 << 20) { jobs.run() }
         servers = try Self.serve(

@@ -92,6 +92,8 @@ package final class LiveView: Sendable {
 
     // MARK: The thread
 
+    package func start() -> WorkerThread { WorkerThread(name: "live", stackBytes: 4 << 20) { [self] in run() } }
+
     package func stop() { state.withLock { $0.isStopping = true } }
 
     package func finishFollowers() {

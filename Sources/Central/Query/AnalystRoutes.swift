@@ -11,13 +11,12 @@ package struct AnalystRoutes: Sendable {
     private let live: LiveAnswers
     private let time: any TimeSource
 
-    /// - Parameter statisticsFolders: of the configuration; the built-in statistics are found beside the program.
-    init(queries: QueryService, live: LiveView, statisticsFolders: [String], time: any TimeSource) {
+    init(_ queries: QueryService, _ live: LiveView, _ configuration: CentralConfiguration.Query, time: any TimeSource) {
         self.queries = queries
         self.live = LiveAnswers(live: live)
         self.time = time
         let library = StatisticsLibrary(
-            builtIn: StatisticsLibrary.locateBuiltIn(), folders: statisticsFolders, queries: queries)
+            builtIn: StatisticsLibrary.locateBuiltIn(), folders: configuration.statisticsFolders, queries: queries)
         statistics = StatisticsAnswers(library: library, queries: queries)
     }
 
