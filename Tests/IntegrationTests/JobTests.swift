@@ -116,6 +116,37 @@ struct JobTests {
         try deltaReads("\(desk.lake)/derived/mended", in: station.folder)
     }
 
+    @Test("rows are appended once for an instant, however often it is asked for; the example jobs run")
+    func appendedOnce() throws {
+        let desk = try Desk()
+        let station = desk.station
+        defer { station.end() }
+        let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("jobs").path
+        let names = try FileSystem.list(examples).filter { $0.hasSuffix(".sql") }.map { String($0.dropLast(4)) }
+        #expect(names.count >= 3)
+        for name in names {
+            try desk.write(name, String(contentsOfFile: "\(examples)/\(name).sql", encoding: .utf8))
+        }
+        try desk.write("daily", "-- schedule: @daily\n-- table: daily\n-- mode: append\nSELECT scheduled_at() AS at_")
+        try station.start()
+        #expect(try Requests.post(station.relay, Requests.report(seq: 1)).status == 202)
+        try #require(station.waitUntilArchived())
+        try #require(eventually { (try? desk.job("daily")) != nil })
+        #expect(try desk.jobs(["run", "daily", "--wait"]).errors.contains("daily: succeeded"))
+        // The history is only a memory; the table itself knows.
+        try station.central.kill()
+        try FileSystem.removeTree("\(station.folder)/central/jobs")
+        try station.central.start()
+        try #require(eventually { (try? desk.job("daily")) != nil })
+        #expect(try desk.jobs(["run", "daily", "--wait"]).errors.contains("daily: already_done"))
+        #expect(desk.rows("daily") == 1)
+        for name in names {
+            let run = try desk.jobs(["run", name, "--wait"])
+            #expect(run.errors.contains("succeeded"), "\(name): \(run.errors)")
+        }
+    }
+
     private func deltaReads(_ path: String, in folder: String) throws {
         guard let python = Programs.python else {
             print("skipped: .tools/python has no delta-rs; run make deps")
