@@ -102,6 +102,7 @@ let package = Package(
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
+                "AlertRules", "SQLite",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
@@ -115,7 +116,7 @@ let package = Package(
 
         // Programs
         program("columba-relay", ["EdgeRelay", "Log", "Models", "System"]),
-        program("columba-central", ["Central", "Log", "System"]),
+        program("columba-central", ["Central", "DuckDB", "Log", "System"]),
         program("columba-sim", ["WorldSimulation", "System"]),
         // The columba program's commands are a library, so that tests can reach them.
         module(

@@ -26,11 +26,17 @@ package final class CentralService: Sendable {
     private let lock: DirectoryLock
     private let stream: EmbeddedStream
     private let loop: ArchiveLoop
+    private let parts: FleetParts
+    private let fleetThreads: [WorkerThread]
     private let identity: CentralIdentity
     private let servers: [HTTPServer]
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let live: LiveView
+    private let liveThread: WorkerThread
+    private let upkeep: UpkeepLoop
+    private let upkeepThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -50,32 +56,32 @@ package final class CentralService: Sendable {
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
-        // 2. What relays may be told: derived from the stream and the archive, never from memory of an earlier life
-        // (I4).
-        let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })
-        for relay in archiver.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
-        try stream.recover(after: archiver.committedPosition) { entry in
-            fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
-        }
+        // 2. What relays may be told, and what is kept about them.
+        let parts = try FleetParts(configuration, archiver, stream, time: time, log: log)
+        self.parts = parts
+        let fleet = parts.fleet
 
         // 3. Intake, archive, query.
         let certificates = try CentralIdentity(configuration.security, time: time, log: log)
         identity = certificates
-        let quarantine = try Quarantine(path: "\(data)/quarantine.db")
         let intake = BatchIntake(
-            stream: stream, fleet: fleet, quarantine: quarantine, time: time,
+            stream: stream, fleet: fleet, quarantine: parts.quarantine, time: time,
             maxStreamBytes: configuration.limits.maxStreamBytes)
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
-            log: log.component("archive"), onFatal: onFatal)
-        let (stream, loop) = (stream, loop)
+            log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
+        upkeep = UpkeepLoop(
+            try UpkeepConfiguration(configuration, duckDB: duckDB), compacts: configuration.archive.compacts,
+            time: time,
+            log: log.component("upkeep"))
+        let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
-            loop: loop)
+            loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
         let queries = try QueryService(
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map(\.row) },
+            relays: { base.now().relays.map { $0.row } },
             completeThrough: { base.now().completeThrough })
         let console = AnalystConsole(
             queries: queries,
@@ -85,12 +91,20 @@ package final class CentralService: Sendable {
                 return figures
             },
             readiness: { loop.snapshot.lastError == nil },
-            moreMetrics: { certificates.metrics() })
+            moreMetrics: { certificates.metrics() + upkeep.metrics() })
 
         // 4. Threads, then the door.
+        fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        servers = try Self.serve(configuration, intake, console, certificates)
+        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        let live = live
+        liveThread = WorkerThread(name: "live", stackBytes: 4 << 20) { live.run() }
+        let analysts = AnalystRoutes(
+            queries: queries, live: live, statisticsFolders: configuration.query.statisticsFolders, time: time)
+        upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
+        servers = try Self.serve(
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         log.info(
             "central_ready",
@@ -114,6 +128,16 @@ package final class CentralService: Sendable {
         return (lake, try Archiver(settings, time: time))
     }
 
+    private static func live(
+        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: stream, queries: queries,
+            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            log: log.component("live"))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -127,14 +151,16 @@ package final class CentralService: Sendable {
 
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
                 HTTPServerConfiguration(
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
-                CentralRoutes(intake: intake, console: console, takesBatches: batches, servesAnalysts: analysts),
+                CentralRoutes(
+                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
+                    servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -153,12 +179,20 @@ package final class CentralService: Sendable {
     package func stop() {
         enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
+        live.stop()
+        live.finishFollowers()
+        parts.desk.stop()
         stream.close()
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
+        upkeep.stop()
         archiveThread.join()
+        liveThread.join()
+        upkeepThread.join()
         stream.closeLog()
+        parts.keeper.stop()
+        for thread in fleetThreads { thread.join() }
         identity.stop()
         log.info("central_stopped")
     }
@@ -173,14 +207,29 @@ private struct FiguresBase: Sendable {
     let intake: BatchIntake
     let stream: EmbeddedStream
     let loop: ArchiveLoop
+    let keeper: FleetKeeper
+    let quarantine: Quarantine
 
     func now() -> CentralFigures {
         let archive = archiver.statistics
-        return CentralFigures(
+        let views = fleet.relays()
+        let completeness = keeper.completeness(views, archive)
+        let open = keeper.incidents.filter(\.isOpen)
+        var figures = CentralFigures(
             startedAt: startedAt, now: Timestamp(microseconds: time.wallMicroseconds()), archive: archive,
-            relays: CentralFigures.relays(fleet.relays(), archive), intake: intake.counters, progress: loop.snapshot,
-            streamBytes: stream.totalBytes, waitingBatches: stream.batches(after: archive.position),
+            relays: CentralFigures.relays(views, archive, completeness), intake: intake.counters,
+            progress: loop.snapshot, streamBytes: stream.totalBytes,
+            waitingBatches: stream.batches(after: archive.position),
             waitingRecords: stream.records(after: archive.position))
+        figures.completeness = completeness
+        figures.quarantined = quarantine.counts.values.reduce(0, +)
+        figures.rulesVersion = fleet.rulesVersion
+        for incident in open { figures.openIncidents[incident.code, default: 0] += 1 }
+        for index in figures.relays.indices {
+            let relayID = figures.relays[index].relayID
+            figures.relays[index].openIncidents = open.filter { $0.relayID == relayID }.map(\.code.rawValue)
+        }
+        return figures
     }
 }
 
@@ -205,6 +254,9 @@ extension CentralConfiguration.Query {
         limits.timeoutSeconds = timeoutSeconds
         limits.maxRows = maxRows
         limits.maxConcurrent = maxConcurrent
+        limits.minGroup = minGroup
+        limits.exportTimeoutSeconds = exportTimeoutSeconds
+        limits.maxExportBytes = maxExportBytes
         return limits
     }
 }

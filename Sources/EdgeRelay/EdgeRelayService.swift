@@ -31,6 +31,7 @@ package final class EdgeRelayService: Sendable {
     private let servers: [HTTPServer]
     private let mqtt: MQTTListener?
     private let maintenance: Maintenance
+    private let reporter: RelayReporter?
     private let operations: RelayOperations
     private let threads: [WorkerThread]
 
@@ -40,15 +41,17 @@ package final class EdgeRelayService: Sendable {
     ///   - reload: reads the configuration anew for `reload()`.
     ///   - onFatal: called once when the disk can no longer be trusted; the program must end (F35).
     package init(
-        _ configuration: RelayConfiguration, time: any TimeSource, log: Log,
+        _ own: RelayConfiguration, time: any TimeSource, log: Log,
         notifier: ServiceNotifier = ServiceNotifier(environment: [:]),
         reload: @escaping @Sendable () throws -> RelayConfiguration,
         onFatal: @escaping @Sendable (String) -> Void
     ) throws {
         self.log = log
-        relayID = configuration.relayID
+        relayID = own.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
-        let rules = try configuration.loadRules()
+        let relayRules = RelayRules(own, log: log.component("rules"))
+        let rules = try relayRules.rules(own)
+        let configuration = own.with(relayRules.limits(own: own.limits))
 
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
@@ -57,15 +60,14 @@ package final class EdgeRelayService: Sendable {
         identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
-        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
-        book.restore(recovered.alerts)
         (delivery, alerting) = try Self.alerting(
-            configuration, rules, book, recovered: recovered.alerts, time: time, log: log)
+            configuration, rules, recovered: recovered.alerts, time: time, log: log)
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
         let wake = MaintenanceWake()
-        forwarder = Self.forwarder(configuration, storage, time: time, log: log) { wake.ring() }
+        let bell = ReporterBell(rules: relayRules)
+        forwarder = Self.forwarder(configuration, storage, bell, time: time, log: log) { wake.ring() }
 
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(configuration, storage)
@@ -79,40 +81,43 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level },
-            onImpersonation: { certificates.impersonation(by: $0) })
+            unsequenced: recovered.unsequenced, level: { gauge.level }, onImpersonation: certificates.impersonation)
         mqtt = try MQTTListener(configuration, ingest: ingest, identity: certificates, time: time, log: log)
         let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            identity: certificates, mqtt: mqtt, load: reload)
+            identity: certificates, mqtt: mqtt, rules: relayRules, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         console = Console(
-            relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
+            relayID: relayID, time: time, board: board, book: alerting.book, delivery: delivery, writer: writer,
             figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
+        reporter = Self.reporter(
+            configuration, storage, forwarder, relayRules, bell, operations, writer, time: time, log: log
+        ) { figures.now() }
         maintenance = Maintenance(
-            time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
+            time: time, log: log.component("maintenance"), keeper: keeper, book: alerting.book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
             eachRound: operations.eachRound { figures.now().summary })
         store.startBackground()
         threads =
-            (forwarder?.start() ?? [])
+            (forwarder?.start() ?? []) + (reporter.map { [$0.start()] } ?? [])
             + [maintenance.start(), operations.supervisionThread(), console.largeAnswersThread()]
         announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
     }
 
     private static func alerting(
-        _ configuration: RelayConfiguration, _ rules: RuleSet, _ book: AlertBook, recovered: [AlertEntry],
-        time: any TimeSource, log: Log
+        _ configuration: RelayConfiguration, _ rules: RuleSet, recovered: [AlertEntry], time: any TimeSource, log: Log
     ) throws -> (AlertDelivery, Alerting) {
+        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
+        book.restore(recovered)
         let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
         let alerting = Alerting(
             relayID: configuration.relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
@@ -133,15 +138,33 @@ package final class EdgeRelayService: Sendable {
     }
 
     private static func forwarder(
-        _ configuration: RelayConfiguration, _ storage: RelayStorage, time: any TimeSource, log: Log,
-        onArchived: @escaping @Sendable () -> Void
+        _ configuration: RelayConfiguration, _ storage: RelayStorage, _ bell: ReporterBell, time: any TimeSource,
+        log: Log, onArchived: @escaping @Sendable () -> Void
     ) -> Forwarder? {
         guard !configuration.central.isEmpty else { return nil }
         return Forwarder(
             central: configuration.central, relayID: configuration.relayID, store: storage.store,
             limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
-            log: log.component("forwarder"), onArchived: onArchived)
+            log: log.component("forwarder"), onAcknowledgement: { bell.acknowledged($0) }, onArchived: onArchived)
+    }
+
+    private static func reporter(
+        _ configuration: RelayConfiguration, _ storage: RelayStorage, _ forwarder: Forwarder?, _ rules: RelayRules,
+        _ bell: ReporterBell, _ operations: RelayOperations, _ writer: BufferWriter, time: any TimeSource, log: Log,
+        figures: @escaping @Sendable () -> RelayFigures
+    ) -> RelayReporter? {
+        guard let forwarder else { return nil }
+        let builder = ReportBuilder(
+            relayID: configuration.relayID, store: storage.store, forwarder: forwarder, rules: rules,
+            figures: figures, records: { writer.snapshot.records }, time: time)
+        return RelayReporter(
+            relayID: configuration.relayID, builder: builder, rules: rules, bell: bell,
+            hooks: .init(
+                apply: operations.apply, lost: { forwarder.status.missing },
+                quiet: { forwarder.status.waiting == 0 ? writer.snapshot.records : nil },
+                central: { forwarder.status.central }),
+            tls: configuration.centralTLS, time: time, log: log.component("reporter"))
     }
 
     private static func writer(
@@ -202,6 +225,7 @@ package final class EdgeRelayService: Sendable {
         for stop in stops { stop.join() }
         console.stop()
         forwarder?.stop()
+        reporter?.stop()
         identity.stop()
         maintenance.stop()
         for thread in threads { thread.join() }

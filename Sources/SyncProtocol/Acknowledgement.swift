@@ -19,6 +19,9 @@ package struct Acknowledgement: Hashable, Sendable {
     /// …/acks`.
     package var digest: String?
 
+    /// Where the two sets are complete: what is missing there, central does not have. Nil: everywhere. See `limited`.
+    package var complete: ClosedRange<Int64>?
+
     package init(
         received: IntervalSet, archived: IntervalSet, rejected: [RejectedRecord] = [], credit: Credit = .standard,
         rulesVersion: Int = 0, digest: String? = nil, wanted: IntervalSet = IntervalSet()
@@ -57,6 +60,10 @@ package struct Acknowledgement: Hashable, Sendable {
         if !wanted.isEmpty {
             output.append(contentsOf: #","wanted":"#.utf8)
             wanted.appendJSON(to: &output)
+        }
+        if let complete {
+            output.append(contentsOf: #","complete":"#.utf8)
+            IntervalSet(complete).appendJSON(to: &output)
         }
         if let digest {
             output.append(contentsOf: #","digest":"#.utf8)
@@ -100,7 +107,7 @@ package struct Credit: Hashable, Codable, Sendable {
 
 extension Acknowledgement: Codable {
     private enum CodingKeys: String, CodingKey {
-        case received, archived, rejected, credit, digest, wanted
+        case received, archived, rejected, credit, digest, wanted, complete
         case rulesVersion = "rules_version"
     }
 
@@ -115,5 +122,9 @@ extension Acknowledgement: Codable {
             rulesVersion: try members.decodeIfPresent(Int.self, forKey: .rulesVersion) ?? 0,
             digest: try members.decodeIfPresent(String.self, forKey: .digest),
             wanted: try members.decodeIfPresent(IntervalSet.self, forKey: .wanted) ?? IntervalSet())
+        // Anything but one range says that nothing can be concluded from what is missing.
+        complete = try members.decodeIfPresent(IntervalSet.self, forKey: .complete).map {
+            $0.rangeCount == 1 ? $0.range(at: 0) : 0...0
+        }
     }
 }

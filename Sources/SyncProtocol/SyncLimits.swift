@@ -19,6 +19,14 @@ package enum SyncLimits {
     /// An acknowledgement: some 40 bytes a range.
     package static let acknowledgementBytes = 4 * 1024 * 1024
 
+    /// Ranges in each set of one acknowledgement, and rejected records in it: some 5 KiB where there are many gaps.
+    package static let rangesInAnswer = 128
+    /// Further ones from either end.
+    package static let rangesAtEnds = 16
+    /// Ranges of one batch's records: an acknowledgement names them all.
+    package static let batchRanges = 1_024
+    /// Among them may lie others that came before.
+    package static let batchRangesInAnswer = 2 * batchRanges
     /// Ranges that one acknowledgement asks for again; the next one asks for more.
     package static let wantedRanges = 1_000
     /// A relay's report on itself.

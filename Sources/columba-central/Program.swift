@@ -12,6 +12,7 @@ struct Program {
 
         usage: columba-central run   --config FILE   run central
                columba-central check --config FILE   check the configuration, change nothing
+               columba-central compact|verify|vacuum --config FILE …   see columba-central lake --help
                columba-central ca …                make certificates; see columba-central ca --help
                columba-central --version
 
@@ -25,6 +26,9 @@ struct Program {
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments.first == "ca" { exit(CertificateAuthorityCommand.run(Array(arguments.dropFirst()))) }
+        if let first = arguments.first, LakeCommand.names.contains(first) {
+            exit(LakeCommand.run(first, Array(arguments.dropFirst())))
+        }
         if arguments.contains("--help") || arguments.contains("-h") { return StandardStreams.output(usage) }
         if arguments == ["--version"] { return StandardStreams.output("columba-central \(CentralService.version)\n") }
         guard arguments.count == 3, arguments[1] == "--config", ["run", "check"].contains(arguments[0]) else {

@@ -45,14 +45,63 @@ final class ArchiveFixture {
 
     deinit { try? FileSystem.removeTree(directory) }
 
+    var runner: DuckDBRunner {
+        DuckDBRunner(.init(executable: duckDB, temporaryDirectory: "\(directory)/tmp"))
+    }
+
+    /// As a process of its own would open it.
+    func table(_ schema: TableSchema) throws -> DeltaTable {
+        try DeltaTable(
+            schema, in: schema.name == "identities" ? vault : lake, createdAt: nil,
+            checkpoints: DuckDBCheckpoints(duckDB: runner, directory: "\(directory)/tmp"))
+    }
+
+    /// What the tables hold, whichever files it lies in: rows and the sum of their hashes.
+    func contents() throws -> [String] {
+        let sums = try [TableSchema.reports, .duplicates, .alerts, .identities].compactMap { schema -> String? in
+            let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
+            guard let source = try source(schema) else { return nil }
+            return "select '\(schema.name)' as t, count(*) as n, sum(hash(t)::hugeint)::varchar as h "
+                + "from (select \(names) from \(source)) as t;\n"
+        }
+        return try runner.run(sums.joined()).split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The files of the committed version as a table function; nil if there are none.
+    private func source(_ schema: TableSchema) throws -> String? {
+        let delta = try table(schema)
+        let paths = delta.snapshot.files.keys.sorted().compactMap { delta.store.localPath("\(schema.name)/\($0)") }
+        let options = schema.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
+        return paths.isEmpty ? nil : "read_parquet(\(SQLText.list(paths))\(options))"
+    }
+
+    /// Time is the fixture's.
+    func upkeep(
+        filesPerStep: Int = 4, isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) -> LakeUpkeep {
+        LakeUpkeep(upkeepConfiguration(filesPerStep: filesPerStep), time: time, isCancelled: isCancelled)
+    }
+
+    func upkeepConfiguration(filesPerStep: Int = 4) -> UpkeepConfiguration {
+        var configuration = UpkeepConfiguration(
+            lake: lake, vault: vault, directory: "\(directory)/lake/_columba/upkeep", duckDB: duckDB)
+        configuration.compaction.targetBytes = 1 << 20
+        configuration.compaction.filesPerStep = filesPerStep
+        configuration.versionsPerCheckpoint = 5
+        configuration.logSeconds = 3600
+        configuration.keepRemovedSeconds = 3600
+        return configuration
+    }
+
     func archiver(
-        partitions: Int = 1, commitsPerSnapshot: Int = 3,
+        partitions: Int = 1, bytesPerPartition: Int = 16 << 20, commitsPerSnapshot: Int = 3,
         failurePoint: @escaping @Sendable (ArchiveStep) throws -> Void = { _ in }
     ) throws -> Archiver {
         var configuration = ArchiverConfiguration(
             lake: lake, vault: vault, scratchDirectory: "\(directory)/scratch", duckDB: duckDB,
             hmacKey: Array("a key for tests, 32 bytes long..".utf8))
         configuration.partitions = partitions
+        configuration.bytesPerPartition = bytesPerPartition
         configuration.commitsPerSnapshot = commitsPerSnapshot
         configuration.failurePoint = failurePoint
         return try Archiver(configuration, time: time)
@@ -60,13 +109,8 @@ final class ArchiveFixture {
 
     /// What one SELECT over the tables of `root` prints, one JSON object a line; only files of the committed version.
     func rows(_ table: TableSchema, _ select: String) throws -> [String] {
-        let store: any ObjectStore = table.name == "identities" ? vault : lake
-        let delta = try DeltaTable(table, in: store, createdAt: nil)
-        let paths = delta.snapshot.files.keys.sorted().compactMap { store.localPath("\(table.name)/\($0)") }
-        guard !paths.isEmpty else { return [] }
-        let runner = DuckDBRunner(.init(executable: duckDB, temporaryDirectory: "\(directory)/tmp"))
-        let options = table.partitionColumns.isEmpty ? "" : ", hive_partitioning=true, hive_types={'date': DATE}"
-        let view = "create view t as select * from read_parquet(\(SQLText.list(paths))\(options));\n"
+        guard let source = try source(table) else { return [] }
+        let view = "create view t as select * from \(source);\n"
         let output = try runner.run(view + select + ";")
         return output.split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
     }

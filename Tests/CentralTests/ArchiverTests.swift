@@ -124,11 +124,13 @@ import Testing
         maker.add(4, BatchMaker.report(seq: 4))
         maker.add(5, "[1]", kind: .alert)
         maker.add(6, BatchMaker.report(seq: 6))
-        let commit = try archiver.archive([maker.batch(at: 1, skip: IntervalSet(6...6))])
+        var batch = maker.batch(at: 1, skip: IntervalSet(6...6))
+        batch.skipCodes = [6: "too_deep"]
+        let commit = try archiver.archive([batch])
         #expect(commit.reports == 2)
         let rejected = try #require(commit.relays.first?.rejected)
-        #expect(rejected.map(\.n) == [2, 3, 5])
-        #expect(rejected[0].code == "missing_field")
+        #expect(rejected.map(\.n) == [6, 2, 3, 5])
+        #expect(rejected.prefix(2).map(\.code) == ["too_deep", "missing_field"])
         #expect(
             archiver.archivedRanges(relayID: ArchiveFixture.relay, epoch: ArchiveFixture.epoch) == IntervalSet(1...6))
         let quarantined = try fixture.vault.list("_columba/quarantine")

@@ -176,16 +176,6 @@ struct AlertEvaluatorTests {
         }
     }
 
-    @Test("a report is late after 5 minutes; beyond a day only if the drone's clock is known to be good")
-    func lateness() {
-        let now = Timestamp(microseconds: 1_795_150_800_000_000)
-        func isLate(_ age: Double, good: Bool = false) -> Bool {
-            Lateness.isLate(observedAt: now.adding(seconds: -age), receivedAt: now, clockIsGood: { good })
-        }
-        #expect(!isLate(-3_600) && !isLate(0) && !isLate(300) && isLate(301) && isLate(86_400))
-        #expect(!isLate(86_401) && isLate(86_401, good: true) && !isLate(-86_401, good: true))
-    }
-
     @Test("a relay that was away does not take its own deafness for the drones' silence")
     func deafness() {
         var clock = SilenceClock()

@@ -97,17 +97,16 @@ struct ForwarderStateMachineTests {
 
     @Test("an older answer that arrives late does not make received records be sent again")
     func lateAnswer() throws {
-        var machine = machine(through: 40)
+        var machine = machine(through: 6)
         let first = try batch(machine.nextOrder(at: 1))
-        read(&machine, first, IntervalSet(1...20), at: 1)
-        machine.committed("e", through: 50, at: 2)
+        read(&machine, first, IntervalSet(1...3), at: 1)
+        machine.committed("e", through: 9, at: 2)
         let second = try batch(machine.nextOrder(at: Self.second))
-        #expect(second.lane == .live && second.numbers == IntervalSet(41...50))
+        #expect(second.lane == .live && second.numbers == IntervalSet(7...9))
         read(&machine, second, at: Self.second)
-        machine.acknowledged(
-            second.id, answer(received: IntervalSet([1...20, 41...50])), at: Self.second)
-        machine.acknowledged(first.id, answer(received: IntervalSet(1...20)), at: Self.second)
-        #expect(try deliver(&machine, at: 2 * Self.second) == IntervalSet(21...40))
+        machine.acknowledged(second.id, answer(received: IntervalSet([1...3, 7...9])), at: Self.second)
+        machine.acknowledged(first.id, answer(received: IntervalSet(1...3)), at: Self.second)
+        #expect(try deliver(&machine, at: 2 * Self.second) == IntervalSet(4...6))
         _ = try question(machine.nextOrder(at: 3 * Self.second))
     }
 

@@ -7,8 +7,10 @@ import Identity
 import MQTTServer
 import Synchronization
 import System
+import TestSupport
 import TLS
 import Testing
+import TestSupport
 
 @Suite("the MQTT listener behind TLS")
 struct MQTTSecurityTests {
@@ -37,7 +39,7 @@ struct MQTTSecurityTests {
             ServerTLS(
                 credentials: try authority.serverCredentials(),
                 admit: { PeerPolicy.objection($0, door.denied.withLock { $0 }) == nil },
-                onRefused: { reason, _ in door.refusals.withLock { $0.append(reason) } }))
+                onRefused: { reason, _ in door.refusals.withLock { $0.append(reason) } }), time: SystemTime())
     }
 
     private func listener(
@@ -117,6 +119,44 @@ struct MQTTSecurityTests {
         server.recheckPeers()
         #expect(eventually { server.counters.connections == 0 }, "\(server.counters)")
         for process in [held, brief] { kill(-process.processID, SIGKILL) }
+    }
+
+    @Test("an address that begins handshakes too often is closed unheard, until time has passed")
+    func rate() throws {
+        let server = try listener()
+        defer { server.stop() }
+        acceptor.update(HandshakeLimits(perAddressPerSecond: 1, burstPerAddress: 3, exemptsLoopback: false))
+        let silent = try (0..<3).map { _ in try IdleConnection(port: server.port) }
+        #expect(eventually { server.counters.connections == 3 })
+        #expect(try IdleConnection(port: server.port).isClosedSoon())
+        #expect(eventually { door.refusals.withLock { $0.contains("handshake_rate") } })
+        #expect(silent.allSatisfy { !$0.isClosedNow })
+        // A second later there is room for one more.
+        var later: [IdleConnection] = []
+        #expect(
+            eventually {
+                if let one = try? IdleConnection(port: server.port) { later.append(one) }
+                return server.counters.connections == 4
+            })
+    }
+
+    @Test("connections that show no certificate take no drone's place: the oldest of them goes")
+    func reserve() throws {
+        let server = try listener {
+            $0.maxConnections = 16
+            $0.limits = MQTTLimits(connectSeconds: 60)
+        }
+        defer { server.stop() }
+        let known = try held(server, until: TestAuthority.hour)
+        #expect(eventually { server.counters.admitted == 1 })
+        let flood = try (0..<60).map { _ in try IdleConnection(port: server.port) }
+        let late = try held(server, until: TestAuthority.hour + 1)
+        #expect(eventually { server.counters.admitted == 2 }, "\(server.counters)")
+        #expect(eventually { server.counters.connections <= 14 }, "2 drones and 12 strangers: \(server.counters)")
+        #expect(server.counters.endedByRelay >= 40, "\(server.counters)")
+        #expect(flood.count { !$0.isClosedNow } <= 13)
+        for process in [known, late] { kill(-process.processID, SIGKILL) }
+        #expect(eventually { server.counters.connections <= 12 }, "both were connected until now")
     }
 
     /// `openssl s_client` that has sent CONNECT and stays.

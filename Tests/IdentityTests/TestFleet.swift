@@ -96,7 +96,8 @@ final class TestServer: Sendable {
     }
 
     init(
-        _ credentials: TLSCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI()
+        _ credentials: TLSCredentials, handshakeTimeoutSeconds: Int = 5, handler: any HTTPHandler = WhoAmI(),
+        _ change: (inout HTTPServerConfiguration) -> Void = { _ in }
     ) throws {
         let context = Context()
         self.context = context
@@ -110,7 +111,9 @@ final class TestServer: Sendable {
             },
             onRefused: { reason, _ in context.refusals.withLock { $0.append(reason) } })
         tls.handshakeTimeoutSeconds = handshakeTimeoutSeconds
-        server = try HTTPServer(HTTPServerConfiguration(tls: tls), handler: handler)
+        var configuration = HTTPServerConfiguration(tls: tls)
+        change(&configuration)
+        server = try HTTPServer(configuration, handler: handler)
     }
 
     var url: String { "https://127.0.0.1:\(server.port)/" }

@@ -53,6 +53,7 @@ struct FullDiskTests {
         #expect(!station.relay.isReady)
         let listed = try station.json(station.relay, "/v1/alerts?limit=1000")["alerts"] as? [Any]
         #expect(listed?.count == alerts + 1, "the alert of the refused report is there too")
+        #expect(try station.metric("columba_relay_alerts_not_stored_total") == 1)
         #expect(disk.freeBytes > 1 << 20, "the reserve is untouched")
 
         try station.central.start()

@@ -4,7 +4,9 @@ import Certificates
 import Foundation
 import HTTPClient
 import System
+import TestSupport
 import Testing
+import TestSupport
 
 @Suite("MQTT over TLS", .serialized)
 final class MQTTTLSTests {

@@ -86,9 +86,21 @@ final class SecureStation {
 
     // MARK: As a client
 
+    /// Trusts what that drone or relay was given to trust.
     func tls(_ directory: String) -> HTTPClientTLS {
         let pair = "\(folder)/\(directory)/identity.pem"
-        return HTTPClientTLS(authoritiesFile: "\(folder)/ca/ca.pem", certificateFile: pair, keyFile: pair)
+        let own = "\(folder)/\(directory)/ca.pem"
+        return HTTPClientTLS(
+            authoritiesFile: FileSystem.exists(own) ? own : "\(folder)/ca/ca.pem", certificateFile: pair, keyFile: pair)
+    }
+
+    /// What a server shows to whoever connects, as `openssl s_client` prints it; nil where that program is missing.
+    func presentedChain(at port: UInt16) -> String? {
+        var client = ChildProcess.Configuration(
+            executable: "/usr/bin/openssl", arguments: ["s_client", "-connect", "127.0.0.1:\(port)", "-showcerts"])
+        client.standardOutput = .pipe
+        let answer = try? ChildProcess(client).converse(timeoutSeconds: 30, maxOutputBytes: 1 << 20)
+        return answer.map { String(decoding: $0.output, as: UTF8.self) }
     }
 
     func ask(

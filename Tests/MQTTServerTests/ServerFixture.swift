@@ -65,7 +65,7 @@ final class TestSocket {
     }
 
     /// Reads `count` bytes, or fewer if the relay closes or the time is over.
-    func read(_ count: Int, withinMilliseconds: Int32 = 5_000) -> [UInt8] {
+    func read(_ count: Int, withinMilliseconds: Int32 = 30_000) -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count, isReadable(withinMilliseconds: withinMilliseconds) {
             var piece = [UInt8](repeating: 0, count: count - bytes.count)
@@ -77,7 +77,7 @@ final class TestSocket {
     }
 
     /// Whether the relay closes, after whatever it still sends.
-    func isClosed(withinMilliseconds: Int32 = 5_000) -> Bool {
+    func isClosed(withinMilliseconds: Int32 = 30_000) -> Bool {
         var byte: UInt8 = 0
         while isReadable(withinMilliseconds: withinMilliseconds) {
             if recv(descriptor, &byte, 1, 0) <= 0 { return true }

@@ -143,8 +143,9 @@ struct ServerTests {
             client.send(Packets.publish(.v311))
             #expect(eventually { listener.handler.waiting > 0 })
         }
-        let held = listener.handler.take()
         #expect(eventually { listener.server.counters.connections == 0 })
+        // Only now has the relay read everything that they sent.
+        let held = listener.handler.take()
         for one in held { one.answer.give(.stored) }
         let client = try listener.client(name: "d-1")
         client.send(Packets.publish(.v311, id: 3))

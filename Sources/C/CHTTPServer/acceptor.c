@@ -127,6 +127,8 @@ static bool take_place(chs_server *server, const struct sockaddr *address) {
     bool taken = chs_address_take(server, address);
     if (taken) {
         server->connections += 1;
+        server->unknown += 1;
+        chs_make_room(server);
     } else {
         server->cuts[CHS_CUT_ADDRESS] += 1;
     }
@@ -162,6 +164,11 @@ static void *accept_connections(void *context) {
             if (exhausted) poll(NULL, 0, CHS_RETRY_ACCEPT_MS);
             continue;
         }
+        if (!chs_address_may_shake_hands(server, (struct sockaddr *)&address)) {
+            chs_report_refused(server, "handshake_rate", (struct sockaddr *)&address);
+            close(fd);
+            continue;
+        }
         if (!take_place(server, (struct sockaddr *)&address)) {
             turn_away(server, fd);
             continue;
@@ -170,6 +177,7 @@ static void *accept_connections(void *context) {
         if (MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, length) != MHD_YES) {
             pthread_mutex_lock(&server->places);
             chs_address_give_back(server, (struct sockaddr *)&address);
+            chs_unknown_end(server, NULL);
             pthread_mutex_unlock(&server->places);
             connection_gone(server);
         }

@@ -16,6 +16,7 @@ enum chs_cut {
     CHS_CUT_SLOW_READER,
     CHS_CUT_IDLE,
     CHS_CUT_ADDRESS,
+    CHS_CUT_FOR_ROOM,
     CHS_CUT_REASONS
 };
 
@@ -31,6 +32,8 @@ typedef struct chs_connection {
     // Guarded by `places`.
     bool is_proven;  // a request was answered below 400: no longer counted for its address
     bool is_cut;
+    bool is_known;  // showed a certificate that was let in
+    struct chs_connection *older, *younger;  // among those that are not known, while neither known nor cut
     // The watcher's own, as of its last look.
     unsigned seen_phase, seen_requests;
     uint64_t since_ms, header_since_ms, mark;
@@ -54,6 +57,9 @@ struct chs_server {
     chs_connection **watched;
     unsigned watched_count, watched_capacity;
     unsigned crowded_looks;
+    unsigned unknown;  // of `connections`
+    chs_connection *oldest_unknown, *youngest_unknown;
+    ctls_rate *handshakes;  // NULL: plain HTTP
     uint64_t cuts[CHS_CUT_REASONS];
     uint64_t address_seed;
     chs_address *addresses[CHS_ADDRESS_BUCKETS];
@@ -133,9 +139,23 @@ unsigned chs_read_head(
 /// False when the address has as many unproven connections as it may.
 bool chs_address_take(chs_server *server, const struct sockaddr *address);
 void chs_address_give_back(chs_server *server, const struct sockaddr *address);
+/// Whether its address may begin one more TLS handshake now.
+bool chs_address_may_shake_hands(chs_server *server, const struct sockaddr *address);
 void chs_addresses_free(chs_server *server);
 
+// known.c, all but the first with `places` locked
+/// The client has shown its certificate.
+void chs_now_known(chs_server *server, struct MHD_Connection *connection);
+void chs_unknown_begin(chs_server *server, chs_connection *watched);
+/// NULL: it was never watched, so never known.
+void chs_unknown_end(chs_server *server, chs_connection *watched);
+/// A new connection came: where those that are not known have more than their share, the oldest of them goes.
+void chs_make_room(chs_server *server);
+/// It is known, and those that are known have no more than what is reserved for them.
+bool chs_is_reserved(const chs_server *server, const chs_connection *watched);
+
 // watch.c
+uint64_t chs_now_ms(void);
 bool chs_watch_start(chs_server *server);
 void chs_watch_stop(chs_server *server);
 void chs_watch_free(chs_server *server);

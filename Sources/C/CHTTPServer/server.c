@@ -207,7 +207,10 @@ chs_server *chs_server_start(const chs_configuration *configuration, int *error_
     pthread_mutex_init(&server->peers_lock, NULL);
     server->configuration = *configuration;
     server->limits = configuration->limits;
-    if (configuration->tls != NULL) chs_server_set_tls(server, configuration->tls);
+    if (configuration->tls != NULL) {
+        chs_server_set_tls(server, configuration->tls);
+        server->handshakes = ctls_rate_create((uintptr_t)server ^ chs_now_ms());
+    }
     if (!chs_listen(server, operation, error_number)) {
         destroy(server);
         return NULL;

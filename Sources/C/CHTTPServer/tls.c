@@ -38,22 +38,23 @@ int chs_tls_unused_certificate_callback(
     return -1;
 }
 
-static void report(chs_peer *peer, const char *reason) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char address[64] = "";
-    if (info != NULL && info->client_addr != NULL) {
-        socklen_t length = info->client_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                                   : sizeof(struct sockaddr_in6);
-        getnameinfo(info->client_addr, length, address, sizeof address, NULL, 0, NI_NUMERICHOST);
+void chs_report_refused(chs_server *server, const char *reason, const struct sockaddr *address) {
+    char text[64] = "";
+    if (address != NULL) {
+        socklen_t length = address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        getnameinfo(address, length, text, sizeof text, NULL, 0, NI_NUMERICHOST);
     }
-    const chs_configuration *configuration = &peer->server->configuration;
-    configuration->handshake_refused(configuration->context, reason, address);
+    server->configuration.handshake_refused(server->configuration.context, reason, text);
 }
 
 static void settled(void *context, const char *reason) {
     chs_peer *peer = context;
-    if (reason != NULL) return report(peer, reason);
+    if (reason != NULL) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        return chs_report_refused(peer->server, reason, info != NULL ? info->client_addr : NULL);
+    }
+    chs_now_known(peer->server, peer->connection);
     // From here the connection is as silent as it likes, within the usual limit.
     MHD_set_connection_option(
         peer->connection, MHD_CONNECTION_OPTION_TIMEOUT, peer->server->configuration.idle_timeout_seconds);

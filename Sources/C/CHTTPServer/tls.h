@@ -9,6 +9,9 @@
 
 typedef struct chs_peer chs_peer;
 
+struct sockaddr;
+/// Tells Swift why a client was not let in.
+void chs_report_refused(chs_server *server, const char *reason, const struct sockaddr *address);
 /// NULL when out of memory: the handshake will fail.
 chs_peer *chs_peer_begin(chs_server *server, struct MHD_Connection *connection);
 void chs_peer_end(chs_peer *peer);

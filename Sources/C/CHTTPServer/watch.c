@@ -32,7 +32,7 @@ enum {
     CHS_CROWDED_IDLE_MS = 10000,
 };
 
-static uint64_t now_ms(void) {
+uint64_t chs_now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
@@ -73,12 +73,13 @@ chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *conne
     chs_connection *watched = information != NULL ? calloc(1, sizeof *watched) : NULL;
     if (watched == NULL) return NULL;  // Then only libmicrohttpd's idle timeout looks after it.
     watched->fd = information->connect_fd;
-    watched->since_ms = now_ms();
+    watched->since_ms = chs_now_ms();
     pthread_mutex_lock(&server->places);
     bool has_slot = make_slot(server);
     if (has_slot) {
         watched->slot = server->watched_count;
         server->watched[server->watched_count++] = watched;
+        chs_unknown_begin(server, watched);
     }
     pthread_mutex_unlock(&server->places);
     if (has_slot) return watched;
@@ -91,6 +92,7 @@ void chs_watch_end(chs_server *server, struct MHD_Connection *connection, chs_co
     const struct sockaddr *address = client_address(connection);
     bool is_proven = watched != NULL && watched->is_proven;
     if (address != NULL && !is_proven) chs_address_give_back(server, address);
+    chs_unknown_end(server, watched);
     if (watched == NULL) return;
     chs_connection *last = server->watched[--server->watched_count];
     server->watched[watched->slot] = last;
@@ -141,6 +143,7 @@ static enum chs_cut judge_waiting(const chs_server *server, chs_connection *watc
     }
     uint64_t idle_ms = now - watched->since_ms;
     if (server->crowded_looks >= 1 && !watched->is_proven && idle_ms >= CHS_CROWDED_UNPROVEN_MS) return CHS_CUT_IDLE;
+    if (chs_is_reserved(server, watched)) return CHS_CUT_NOT;
     return server->crowded_looks >= 2 && idle_ms >= CHS_CROWDED_IDLE_MS ? CHS_CUT_IDLE : CHS_CUT_NOT;
 }
 
@@ -175,7 +178,7 @@ static bool is_crowded(const chs_server *server) {
 }
 
 static void look_at_all(chs_server *server) {
-    uint64_t now = now_ms();
+    uint64_t now = chs_now_ms();
     pthread_mutex_lock(&server->places);
     server->crowded_looks = is_crowded(server) ? server->crowded_looks + 1 : 0;
     for (unsigned slot = 0; slot < server->watched_count; slot++) {
@@ -220,7 +223,7 @@ bool chs_watch_start(chs_server *server) {
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&server->watch_wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    server->address_seed = now_ms() * 0x9e3779b97f4a7c15u ^ (uintptr_t)server;
+    server->address_seed = chs_now_ms() * 0x9e3779b97f4a7c15u ^ (uintptr_t)server;
     if (pthread_create(&server->watcher, NULL, watch_connections, server) != 0) return false;
     server->is_watched = true;
     pthread_setname_np(server->watcher, "http-watch");
@@ -260,6 +263,7 @@ chs_counts chs_server_counts(chs_server *server) {
         .slow_reader = server->cuts[CHS_CUT_SLOW_READER],
         .idle = server->cuts[CHS_CUT_IDLE],
         .too_many_of_address = server->cuts[CHS_CUT_ADDRESS],
+        .made_room = server->cuts[CHS_CUT_FOR_ROOM],
     };
     pthread_mutex_unlock(&server->places);
     return counts;

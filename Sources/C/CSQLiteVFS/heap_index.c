@@ -1,15 +1,18 @@
 // The distribution's own VFS with its four shared-memory methods replaced. Connections to one file, told by device and
 // inode, share an `Index`: regions of memory and the eight locks that SQLite arranges itself with. Sources:
 // https://www.sqlite.org/c3ref/io_methods.html and https://www.sqlite.org/walformat.html, "The WAL-Index File Format".
+// And a database can be written in steps, each flushed, for checkpoints beside somebody who waits for the same disk.
 
 #include "CSQLiteVFS.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /// What the connections to one file have in common; freed with the last of them.
 typedef struct Index {
@@ -35,6 +38,9 @@ typedef struct File {
     Index *index;
     /// The locks that this connection shares.
     unsigned shared;
+    /// Flushed after so many bytes; 0: only when SQLite asks.
+    int64_t stepBytes;
+    int64_t unflushedBytes;
 } File;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -169,8 +175,34 @@ static int closeFile(sqlite3_file *file) {
 static int readFile(sqlite3_file *file, void *bytes, int count, sqlite3_int64 offset) {
     return real(file)->pMethods->xRead(real(file), bytes, count, offset);
 }
-static int writeFile(sqlite3_file *file, const void *bytes, int count, sqlite3_int64 offset) {
-    return real(file)->pMethods->xWrite(real(file), bytes, count, offset);
+
+static int64_t microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/// Flushes what was written and leaves the disk to others for as long. A failed flush must not be forgotten: the next
+/// one would succeed without having written anything.
+static int flushStep(File *file) {
+    const int64_t longestRest = 50000;
+    int64_t start = microseconds();
+    int result = file->real->pMethods->xSync(file->real, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+    if (result != SQLITE_OK) return SQLITE_IOERR_FSYNC;
+    file->unflushedBytes = 0;
+    int64_t rest = microseconds() - start;
+    if (rest > longestRest) rest = longestRest;
+    struct timespec pause = {0, (long)rest * 1000};
+    nanosleep(&pause, NULL);
+    return SQLITE_OK;
+}
+
+static int writeFile(sqlite3_file *opened, const void *bytes, int count, sqlite3_int64 offset) {
+    File *file = (File *)opened;
+    int result = file->real->pMethods->xWrite(file->real, bytes, count, offset);
+    if (result != SQLITE_OK || file->stepBytes == 0) return result;
+    file->unflushedBytes += count;
+    return file->unflushedBytes < file->stepBytes ? SQLITE_OK : flushStep(file);
 }
 static int truncateFile(sqlite3_file *file, sqlite3_int64 size) {
     return real(file)->pMethods->xTruncate(real(file), size);
@@ -185,6 +217,11 @@ static int checkReservedLock(sqlite3_file *file, int *result) {
     return real(file)->pMethods->xCheckReservedLock(real(file), result);
 }
 static int fileControl(sqlite3_file *file, int operation, void *argument) {
+    if (operation == columba_SQLITE_FCNTL_STEPS) {
+        ((File *)file)->stepBytes = *(const int64_t *)argument;
+        ((File *)file)->unflushedBytes = 0;
+        return SQLITE_OK;
+    }
     return real(file)->pMethods->xFileControl(real(file), operation, argument);
 }
 static int sectorSize(sqlite3_file *file) { return real(file)->pMethods->xSectorSize(real(file)); }

@@ -20,6 +20,9 @@ final class ArchiveCall {
         var record: Int
         var fact: RecordFact
         var isIdentityQuestion: Bool
+        var isRetry = false
+        var observedAt: Int64
+        var receivedAt: Int64
     }
 
     let batches: [StreamedBatch]
@@ -31,9 +34,19 @@ final class ArchiveCall {
     private var notes: [RecordSource: RelayNoteBuilder] = [:]
     private(set) var quarantine: [QuarantinedLine] = []
     private var dayTexts: [Int: String] = [:]
-    private var reportBuffers: [Int: RowBuffer] = [:]
+    private var reportBuffers: [ReportBuffer: RowBuffer] = [:]
+    /// Files of `reports` for each day: one, or one for each partition of drones.
+    private let partitions: Int
 
-    init(_ batches: [StreamedBatch], rows: RowBuffers, alertsThrough: Int64, duplicatesThrough: Int64) {
+    private struct ReportBuffer: Hashable {
+        var day: Int
+        var partition: Int
+    }
+
+    init(
+        _ batches: [StreamedBatch], rows: RowBuffers, partitions: Int, alertsThrough: Int64, duplicatesThrough: Int64
+    ) {
+        self.partitions = partitions
         self.batches = batches
         self.rows = rows
         self.alertsThrough = alertsThrough
@@ -49,6 +62,8 @@ final class ArchiveCall {
         for range in batch.skip.ranges {
             for n in range where deduplicator.settle(source, n) {
                 note.settled(n, receivedAt: batch.centralReceivedAt.microseconds)
+                // Its line is in the quarantine since intake.
+                note.note.reject(RejectedRecord(n: n, code: batch.skipCodes[n] ?? "rejected"))
             }
         }
         for (position, record) in prepared.records.enumerated() where !batch.skip.contains(record.n) {
@@ -61,11 +76,20 @@ final class ArchiveCall {
                 reject(record, code, index, &note)
             case .alert, .report:
                 let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
+                if batch.isRetry {
+                    undecided.append(
+                        Undecided(
+                            batch: index, record: position, fact: fact, isIdentityQuestion: false, isRetry: true,
+                            observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
+                    continue
+                }
                 let decision = deduplicator.decide(fact)
                 if decision == .needsIdentityDigest || decision == .needsRecordDigests {
                     let isIdentity = decision == .needsIdentityDigest
                     undecided.append(
-                        Undecided(batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity))
+                        Undecided(
+                            batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity,
+                            observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     if isIdentity { note.settled(record.n, receivedAt: record.receivedAt) }
                 } else {
                     if decision != .alreadySettled { note.settled(record.n, receivedAt: record.receivedAt) }
@@ -78,12 +102,19 @@ final class ArchiveCall {
 
     // MARK: - Questions
 
-    var identityQuestions: Set<ReportIdentity> {
-        Set(undecided.compactMap { $0.isIdentityQuestion ? $0.fact.identity : nil })
+    var identityQuestions: [IdentityQuestion] {
+        undecided.compactMap { item in
+            guard item.isIdentityQuestion || item.isRetry, let identity = item.fact.identity else { return nil }
+            return IdentityQuestion(identity: identity, observedAt: item.observedAt)
+        }
     }
 
-    var recordQuestions: Set<RecordNumber> {
-        Set(undecided.filter { !$0.isIdentityQuestion }.map { .init(source: $0.fact.source, n: $0.fact.n) })
+    var recordQuestions: [RecordQuestion] {
+        undecided.filter { !$0.isIdentityQuestion }.map {
+            RecordQuestion(
+                number: RecordNumber(source: $0.fact.source, n: $0.fact.n), digest: $0.fact.digest,
+                receivedAt: $0.receivedAt)
+        }
     }
 
     /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
@@ -94,17 +125,21 @@ final class ArchiveCall {
         var prepared: (batch: Int, rows: PreparedBatch)?
         for item in undecided {
             let decision: Deduplicator.Decision
-            if item.isIdentityQuestion {
+            let number = RecordNumber(source: item.fact.source, n: item.fact.n)
+            if item.isRetry {
+                decision = deduplicator.resolveRetry(
+                    item.fact, stored: records[number] ?? [], archived: item.fact.identity.flatMap { identities[$0] })
+            } else if item.isIdentityQuestion {
                 decision = deduplicator.resolveIdentity(
                     item.fact, archived: item.fact.identity.flatMap { identities[$0] })
             } else {
-                let number = RecordNumber(source: item.fact.source, n: item.fact.n)
                 decision = deduplicator.resolveRecord(item.fact, stored: records[number] ?? [])
             }
             guard decision != .alreadySettled else { continue }
             if prepared?.batch != item.batch { prepared = (item.batch, prepare(batches[item.batch])) }
             guard let prepared = prepared?.rows else { continue }
             var note = notes[item.fact.source] ?? RelayNoteBuilder(item.fact.source)
+            if item.isRetry { note.note.retried.append(item.fact.n) }
             try store(prepared.records[item.record], prepared, decision, item.batch, &note)
             notes[item.fact.source] = note
         }
@@ -125,11 +160,12 @@ final class ArchiveCall {
         case (.report(let report), let copy):
             let isDuplicate = copy == .duplicate
             if isDuplicate { note.note.duplicates += 1 } else { note.note.conflicts += 1 }
+            if copy == .recordConflict { note.note.recordConflicts += 1 }
             guard batches[batch].position > duplicatesThrough else { return }
             let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
             try append(
                 record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
-                batch, isConflict: !isDuplicate)
+                batch, copy)
             buffer.reportRanges.include(report, record, batches[batch])
         case (.alert(let day, let at), .new):
             note.note.alerts += 1
@@ -139,6 +175,7 @@ final class ArchiveCall {
             buffer.alertRanges.include(record, at: at, batches[batch])
         case (.alert, _):
             // The same record number with another alert: there is no table for copies of alerts.
+            note.note.recordConflicts += 1
             reject(record, "record_number_reused", batch, &note)
         case (.rejected, _), (.unnumbered, _):
             preconditionFailure("a record that cannot be stored has no decision")
@@ -149,11 +186,14 @@ final class ArchiveCall {
         _ record: PreparedRecord, _ report: PreparedReport, _ prepared: PreparedBatch, _ batch: Int
     ) throws {
         let buffer: RowBuffer
-        if let known = reportBuffers[report.day] {
+        let key = ReportBuffer(
+            day: report.day, partition: DronePartition.index(ofDrone: report.identity.droneID, count: partitions))
+        if let known = reportBuffers[key] {
             buffer = known
         } else {
-            buffer = try rows.buffer(.reports, day: dayText(report.day))
-            reportBuffers[report.day] = buffer
+            let partition = partitions > 1 ? DronePartition(index: key.partition, count: partitions) : nil
+            buffer = try rows.buffer(.reports, day: dayText(report.day), partition: partition)
+            reportBuffers[key] = buffer
         }
         try append(record, prepared, "}", to: buffer, batch)
         buffer.reportRanges.include(report, record, batches[batch])
@@ -161,12 +201,12 @@ final class ArchiveCall {
 
     private func append(
         _ record: PreparedRecord, _ prepared: PreparedBatch, _ end: StaticString, to buffer: RowBuffer, _ batch: Int,
-        isConflict: Bool = false
+        _ decision: Deduplicator.Decision = .new
     ) throws {
         try prepared.rows.withUnsafeBytes { rows in
             try buffer.append(
                 UnsafeRawBufferPointer(rebasing: rows[record.row]), end,
-                RowOrigin(batch: batch, record: record, isConflict: isConflict))
+                RowOrigin(batch: batch, record: record, decision: decision))
         }
     }
 
@@ -180,7 +220,7 @@ final class ArchiveCall {
     // MARK: - Rejections
 
     private func reject(_ record: PreparedRecord, _ code: String, _ batch: Int, _ note: inout RelayNoteBuilder) {
-        note.note.rejected.append(RejectedRecord(n: record.n, code: code))
+        note.note.reject(RejectedRecord(n: record.n, code: code))
         quarantine.append(QuarantinedLine(batch: batch, n: record.n, code: code, line: record.line))
     }
 
@@ -192,11 +232,11 @@ final class ArchiveCall {
         switch table.name {
         case TableSchema.reports.name: note.note.reports -= 1
         case TableSchema.alerts.name: note.note.alerts -= 1
-        case TableSchema.duplicates.name:
-            if origin.isConflict { note.note.conflicts -= 1 } else { note.note.duplicates -= 1 }
+        case TableSchema.duplicates.name where origin.decision == .duplicate: note.note.duplicates -= 1
+        case TableSchema.duplicates.name: note.note.conflicts -= 1
         default: break
         }
-        note.note.rejected.append(RejectedRecord(n: origin.n, code: "not_storable"))
+        note.note.reject(RejectedRecord(n: origin.n, code: "not_storable"))
         quarantine.append(
             QuarantinedLine(batch: origin.batch, n: origin.n, code: "not_storable", line: origin.line))
         notes[source] = note
@@ -212,5 +252,9 @@ final class ArchiveCall {
 extension PreparedRecord {
     var identity: ReportIdentity? {
         if case .report(let report) = content { report.identity } else { nil }
+    }
+
+    var observedAt: Int64? {
+        if case .report(let report) = content { report.observedAt } else { nil }
     }
 }

@@ -14,6 +14,8 @@ struct ArchiveCommitter {
     let partitions: Int
     let failurePoint: @Sendable (ArchiveStep) throws -> Void
 
+    static let quarantineFolder = "_columba/quarantine"
+
     func commit(
         _ files: [ConvertedFile], _ call: ArchiveCall, position: Int64, now: Timestamp
     ) throws -> ArchiveCommit {
@@ -51,12 +53,14 @@ struct ArchiveCommitter {
         guard let table else { preconditionFailure("every converted file belongs to a table") }
         let digits = String(position)
         let padded = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
-        let name = "part-\(padded)-\(Random.hex(bytes: 8)).parquet"
+        let partition = file.partition.map { "-p\($0.index)" } ?? ""
+        let name = "part-\(padded)\(partition)-\(Random.hex(bytes: 8)).parquet"
         let path = file.day.isEmpty ? name : "date=\(file.day)/\(name)"
         try table.store.putFile("\(file.schema.name)/\(path)", fromPath: file.path)
         return DeltaAdd(
             path: path, partitionValues: file.day.isEmpty ? [:] : ["date": file.day], size: file.bytes,
-            modificationTime: milliseconds, dataChange: true, stats: file.statistics)
+            modificationTime: milliseconds, dataChange: true, stats: file.statistics,
+            tags: FileTags(position: position, sha256: file.sha256, partition: file.partition).dictionary)
     }
 
     private func commit(
@@ -98,6 +102,6 @@ struct ArchiveCommitter {
             writer += json.bytes
             writer.append(0x0a)
         }
-        try vault.put("_columba/quarantine/\(first)-\(position).ndjson", writer)
+        try vault.put("\(Self.quarantineFolder)/\(first)-\(position).ndjson", writer)
     }
 }

@@ -38,17 +38,27 @@ package struct RelayNote: Codable, Hashable, Sendable {
     package var relayID: String
     package var epoch: String
     package var ranges: [NotedRange]
+    /// Records set aside, by intake or here; the first ones only where there are very many.
     package var rejected: [RejectedRecord]
+    package var rejectedCount: Int
     package var reports: Int
     package var duplicates: Int
     package var conflicts: Int
     package var alerts: Int
+    /// Records under a number that was settled with other bytes before: kept, counted among the conflicts or the
+    /// rejected, and no numbers of their own.
+    package var recordConflicts: Int
+    /// Numbers that were rejected before and are no longer, after a person's retry.
+    package var retried: [Int64]
 
     package init(relayID: String, epoch: String) {
         self.relayID = relayID
         self.epoch = epoch
         ranges = []
         rejected = []
+        rejectedCount = 0
+        recordConflicts = 0
+        retried = []
         reports = 0
         duplicates = 0
         conflicts = 0
@@ -57,7 +67,49 @@ package struct RelayNote: Codable, Hashable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case relayID = "relay_id"
-        case epoch, ranges, rejected, reports, duplicates, conflicts, alerts
+        case epoch, ranges, rejected, reports, duplicates, conflicts, alerts, retried
+        case rejectedCount = "rejected_count"
+        case recordConflicts = "record_conflicts"
+    }
+
+    /// What a Delta commit may say of rejected records; all of them are in the quarantine.
+    package static let rejectedListed = 1_000
+
+    package mutating func reject(_ record: RejectedRecord) {
+        rejectedCount += 1
+        if rejected.count < Self.rejectedListed { rejected.append(record) }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var members = encoder.container(keyedBy: CodingKeys.self)
+        try members.encode(relayID, forKey: .relayID)
+        try members.encode(epoch, forKey: .epoch)
+        try members.encode(ranges, forKey: .ranges)
+        try members.encode(rejected, forKey: .rejected)
+        try members.encode(reports, forKey: .reports)
+        try members.encode(duplicates, forKey: .duplicates)
+        try members.encode(conflicts, forKey: .conflicts)
+        try members.encode(alerts, forKey: .alerts)
+        // Rare: a commit's note says them only where there is something to say.
+        if rejectedCount != rejected.count { try members.encode(rejectedCount, forKey: .rejectedCount) }
+        if recordConflicts != 0 { try members.encode(recordConflicts, forKey: .recordConflicts) }
+        if !retried.isEmpty { try members.encode(retried, forKey: .retried) }
+    }
+
+    /// Members that earlier versions did not write have their meaning then.
+    package init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: CodingKeys.self)
+        relayID = try members.decode(String.self, forKey: .relayID)
+        epoch = try members.decode(String.self, forKey: .epoch)
+        ranges = try members.decode([NotedRange].self, forKey: .ranges)
+        rejected = try members.decode([RejectedRecord].self, forKey: .rejected)
+        rejectedCount = try members.decodeIfPresent(Int.self, forKey: .rejectedCount) ?? rejected.count
+        reports = try members.decode(Int.self, forKey: .reports)
+        duplicates = try members.decode(Int.self, forKey: .duplicates)
+        conflicts = try members.decode(Int.self, forKey: .conflicts)
+        alerts = try members.decode(Int.self, forKey: .alerts)
+        recordConflicts = try members.decodeIfPresent(Int.self, forKey: .recordConflicts) ?? 0
+        retried = try members.decodeIfPresent([Int64].self, forKey: .retried) ?? []
     }
 }
 

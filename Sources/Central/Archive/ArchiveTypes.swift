@@ -15,6 +15,10 @@ package struct StreamedBatch: Sendable {
     /// Inflated lines.
     package var ndjson: [UInt8]
     package var skip: IntervalSet
+    /// Why, by number.
+    package var skipCodes: [Int64: String] = [:]
+    /// One record that was set aside and is tried again on a person's word: the number is settled, the row is missing.
+    package var isRetry = false
 
     package init(
         position: Int64, relayID: String, epoch: String, centralReceivedAt: Timestamp, ndjson: [UInt8],
@@ -43,7 +47,7 @@ package struct ArchiveCommit: Sendable {
     package var duplicates: Int { relays.reduce(0) { $0 + $1.duplicates } }
     package var conflicts: Int { relays.reduce(0) { $0 + $1.conflicts } }
     package var alerts: Int { relays.reduce(0) { $0 + $1.alerts } }
-    package var rejected: Int { relays.reduce(0) { $0 + $1.rejected.count } }
+    package var rejected: Int { relays.reduce(0) { $0 + $1.rejectedCount } }
 }
 
 package struct RelayArchiveState: Sendable {
@@ -56,6 +60,9 @@ package struct RelayArchiveState: Sendable {
     package var duplicates: Int
     package var conflicts: Int
     package var alerts: Int
+    package var recordConflicts: Int
+    /// For the last number of each archived range: when the relay received that record, in microseconds.
+    package var lastReceivedAt: [Int64: Int64]
     /// Every record the relay received up to here is archived; nil while its first record is missing.
     package var completeThrough: Timestamp?
 }
@@ -82,8 +89,12 @@ package struct ArchiverConfiguration: Sendable {
     package var engine: any ArchiveEngine
     /// Turns names into `person_id`. Losing it makes new reports of a person another person.
     package var hmacKey: [UInt8]
-    /// Transactions in the log. One archiver writes them all.
+    /// Of drones, by hash: each has its transaction in the log, and files of its own in calls that are large enough.
+    /// One archiver writes them all.
     package var partitions = 1
+    /// A call with at least so many inflated bytes for each partition writes a file for each; a smaller one writes one
+    /// file a day, for files of a useful size.
+    package var bytesPerPartition = 16 << 20
     /// A second thread parses ahead of the one that decides.
     package var parsesAhead = true
     /// A snapshot of the deduplicator is written every so many commits.
@@ -119,6 +130,10 @@ package enum ArchiveStep: String, CaseIterable, Hashable, Sendable {
 package enum ArchiveError: Error, Sendable, CustomStringConvertible {
     /// Another archiver has committed; this one's state is stale. Make a new `Archiver`.
     case anotherWriter(table: String, application: String, found: Int64?)
+    /// What a commit wanted to replace, another one has replaced.
+    case filesGone(table: String)
+    /// What lies in the store is not what was written: nothing was changed.
+    case damagedData(table: String, files: [String], detail: String)
     case tooManyConflicts(table: String, attempts: Int)
     case damagedLog(key: String, detail: String)
     case unsupportedTable(detail: String)
@@ -130,6 +145,10 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
         case .anotherWriter(let table, let application, let found):
             "another archiver has committed to \(table): \(application) is at \(found.map(String.init) ?? "nothing"); "
                 + "run one archiver for a lake, then start this one again"
+        case .filesGone(let table):
+            "\(table): somebody else has compacted the same files meanwhile; nothing was changed"
+        case .damagedData(let table, let files, let detail):
+            "\(table): \(detail); run `columba-central verify` (files: \(files.joined(separator: ", ")))"
         case .tooManyConflicts(let table, let attempts):
             "\(table): \(attempts) commits in a row lost to other writers; stop whatever rewrites the table"
         case .damagedLog(let key, let detail): "\(key) is not a Delta log entry: \(detail)"

@@ -57,8 +57,10 @@ package final class Archiver: @unchecked Sendable {
         engine = configuration.engine
         try engine.reset()
         let now = Timestamp(microseconds: time.wallMicroseconds())
-        tables = try ArchiverTables(lake: configuration.lake, vault: configuration.vault, createdAt: now)
-        recovery = ArchiverRecovery(tables: tables, lake: configuration.lake, engine: engine)
+        tables = try ArchiverTables(
+            lake: configuration.lake, vault: configuration.vault, createdAt: now, checkpoints: engine.checkpoints)
+        recovery = ArchiverRecovery(
+            tables: tables, lake: configuration.lake, vault: configuration.vault, engine: engine)
         lookup = DigestLookup(engine: engine)
         committer = ArchiveCommitter(
             tables: tables, vault: configuration.vault, partitions: configuration.partitions,
@@ -129,8 +131,11 @@ package final class Archiver: @unchecked Sendable {
         try checkPositions(batches, after: state.position)
         let position = batches.last?.position ?? state.position
         try engine.beginCall()
+        let isLarge =
+            batches.reduce(0) { $0 + $1.ndjson.count } >= configuration.partitions * configuration.bytesPerPartition
         let call = ArchiveCall(
-            batches, rows: RowBuffers(engine: engine), alertsThrough: ArchiverTables.position(tables.alerts),
+            batches, rows: RowBuffers(engine: engine), partitions: isLarge ? configuration.partitions : 1,
+            alertsThrough: ArchiverTables.position(tables.alerts),
             duplicatesThrough: ArchiverTables.position(tables.duplicates))
         let names = try decide(call, &state)
         try resolve(call, &state)
@@ -203,6 +208,8 @@ package final class Archiver: @unchecked Sendable {
         let identities = call.identityQuestions
         let records = call.recordQuestions
         guard !identities.isEmpty || !records.isEmpty else { return }
+        // A compaction may have replaced files long enough ago for the old ones to be gone.
+        try recovery.refreshExpecting(position: state.position)
         let foundIdentities = try lookup.identities(identities, in: tables.reports, through: state.position)
         let foundRecords = try lookup.records(
             records, in: [tables.reports, tables.duplicates, tables.alerts], through: state.position)

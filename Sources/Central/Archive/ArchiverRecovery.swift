@@ -6,21 +6,25 @@ import Models
 import ObjectStore
 import SyncProtocol
 
-struct ArchiverTables {
-    let reports: DeltaTable
-    let duplicates: DeltaTable
-    let alerts: DeltaTable
+package struct ArchiverTables: Sendable {
+    package let reports: DeltaTable
+    package let duplicates: DeltaTable
+    package let alerts: DeltaTable
     /// In the vault.
-    let identities: DeltaTable
+    package let identities: DeltaTable
 
-    init(lake: any ObjectStore, vault: any ObjectStore, createdAt: Timestamp) throws {
-        reports = try DeltaTable(.reports, in: lake, createdAt: createdAt)
-        duplicates = try DeltaTable(.duplicates, in: lake, createdAt: createdAt)
-        alerts = try DeltaTable(.alerts, in: lake, createdAt: createdAt)
-        identities = try DeltaTable(.identities, in: vault, createdAt: createdAt)
+    /// Creates what is missing if `createdAt` is given.
+    init(
+        lake: any ObjectStore, vault: any ObjectStore, createdAt: Timestamp?,
+        checkpoints: (any DeltaCheckpointFormat)?
+    ) throws {
+        reports = try DeltaTable(.reports, in: lake, createdAt: createdAt, checkpoints: checkpoints)
+        duplicates = try DeltaTable(.duplicates, in: lake, createdAt: createdAt, checkpoints: checkpoints)
+        alerts = try DeltaTable(.alerts, in: lake, createdAt: createdAt, checkpoints: checkpoints)
+        identities = try DeltaTable(.identities, in: vault, createdAt: createdAt, checkpoints: checkpoints)
     }
 
-    var all: [DeltaTable] { [identities, alerts, duplicates, reports] }
+    package var all: [DeltaTable] { [identities, alerts, duplicates, reports] }
 
     /// The stream position a table's rows reach. One archiver writes all partitions in one commit, so they agree; one
     /// left behind by a smaller number of partitions stays where it was.
@@ -39,39 +43,55 @@ struct RecoveredState {
 struct ArchiverRecovery {
     let tables: ArchiverTables
     let lake: any ObjectStore
+    let vault: any ObjectStore
     let engine: any ArchiveEngine
 
     func recover() throws -> RecoveredState {
         for table in tables.all { _ = try table.refresh() }
         let reports = tables.reports.snapshot
-        let start =
-            try DeduplicatorSnapshot.load(from: lake, through: reports.version)
-            ?? DeduplicatorSnapshot(version: -1, position: 0)
-        var state = start
-        var added: [String] = []
-        for version in (start.version + 1)..<(reports.version + 1) {
-            guard let actions = try tables.reports.actions(ofVersion: version) else {
-                throw ArchiveError.damagedLog(
-                    key: DeltaLogFile.key(table: "reports", version: version), detail: "it is gone")
-            }
-            for action in actions {
-                if let note = action.commitInfo?.columba {
-                    for relay in note.relays {
-                        let source = RecordSource(relayID: relay.relayID, epoch: relay.epoch)
-                        state.relays[source, default: RelayProgress()].add(relay)
-                    }
-                }
-                if let add = action.add, add.dataChange { added.append(PercentEncoding.decode(add.path)) }
-            }
+        let position = ArchiverTables.position(tables.reports)
+        let start = try DeduplicatorSnapshot.load(from: lake, through: reports.version)
+        var state = start ?? DeduplicatorSnapshot(version: -1, position: 0)
+        if try !readNotes(into: &state, through: reports.version) {
+            // The log has been cleaned and every snapshot that covered what went is damaged: the rows know.
+            state = DeduplicatorSnapshot(version: reports.version, position: 0)
+            state.relays = try RelayRebuild(tables: tables, vault: vault, engine: engine).relays(through: position)
         }
-        // A file that a compaction has replaced meanwhile may be gone, and its rows are in another: then all are read.
-        let isComplete = added.allSatisfy { reports.files[$0] != nil }
-        try readIdentities(isComplete ? added : Array(reports.files.keys), into: &state.identities)
+        // A compacted file counts as young as the youngest of those it replaced; what is known already does no harm.
+        let files = reports.files.values.filter { ($0.position ?? .max) > state.position }
+        try readIdentities(files.map(\.path), into: &state.identities)
         var settled = KeyedIntervalSets<RecordSource>()
         for (source, progress) in state.relays { settled[source] = progress.settled }
         return RecoveredState(
             deduplicator: Deduplicator(identities: state.identities, settled: settled), relays: state.relays,
-            knownPersons: try readPersons(), position: ArchiverTables.position(tables.reports))
+            knownPersons: try readPersons(), position: position)
+    }
+
+    /// What the versions after the state's settled; false if one of them is gone.
+    private func readNotes(into state: inout DeduplicatorSnapshot, through last: Int64) throws -> Bool {
+        var version = state.version + 1
+        while version <= last {
+            guard let actions = try tables.reports.actions(ofVersion: version) else { return false }
+            for relay in actions.compactMap({ $0.commitInfo?.columba }).flatMap(\.relays) {
+                let source = RecordSource(relayID: relay.relayID, epoch: relay.epoch)
+                state.relays[source, default: RelayProgress()].add(relay)
+            }
+            version += 1
+        }
+        return true
+    }
+
+    /// Reads what others have committed meanwhile, which may only be what leaves the archiver's transactions alone.
+    func refreshExpecting(position: Int64) throws {
+        for table in [tables.reports, tables.duplicates, tables.alerts] {
+            let before = ArchiverTables.position(table)
+            _ = try table.refresh()
+            let after = ArchiverTables.position(table)
+            guard after == before, table.schema.name != TableSchema.reports.name || after == position else {
+                throw ArchiveError.anotherWriter(
+                    table: table.schema.name, application: ArchiverPartition.application(0), found: after)
+            }
+        }
     }
 
     private func readIdentities(_ files: [String], into identities: inout IdentityTracker) throws {
@@ -92,18 +112,11 @@ struct ArchiverRecovery {
     func removeOrphans(now: Timestamp, graceSeconds: Double) throws -> Int {
         var removed = 0
         for table in tables.all {
-            let snapshot = table.snapshot
-            let prefix = table.schema.name + "/"
-            for object in try table.store.list(table.schema.name) where object.key.hasSuffix(".parquet") {
-                let path = String(object.key.dropFirst(prefix.count))
-                guard !path.hasPrefix("_"), snapshot.files[path] == nil, !snapshot.removed.contains(path) else {
-                    continue
-                }
-                let age = now.seconds(since: Timestamp(microseconds: object.modifiedMicroseconds))
-                guard age > graceSeconds else { continue }
-                try table.store.remove(object.key)
-                removed += 1
-            }
+            let name = table.schema.name
+            let objects = try table.store.list(name)
+            let left = LeftOver.find(in: objects, table: name, table.snapshot, now: now, graceSeconds: graceSeconds)
+            for file in left.orphans { try table.store.remove(file.key) }
+            removed += left.orphans.count
         }
         return removed
     }

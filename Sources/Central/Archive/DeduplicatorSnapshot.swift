@@ -2,7 +2,7 @@
 // and counts as of one version of `reports`. Only a shortcut: the tables are the truth, and a snapshot that is
 // missing or damaged costs time.
 //
-// Form: `CDEDUP01`, then zstd of: version, position, relays, identities. Numbers are LEB128 (zigzag where they can be
+// Form: `CDEDUP02`, then zstd of: version, position, relays, identities. Numbers are LEB128 (zigzag where they can be
 // negative), strings have their length before them, ranges are differences. At the end the XXH3-64 of everything
 // before the compression.
 
@@ -23,7 +23,7 @@ struct DeduplicatorSnapshot {
         self.position = position
     }
 
-    private static let magic = Array("CDEDUP01".utf8)
+    private static let magic = Array("CDEDUP02".utf8)
     private static let folder = "_columba/dedup"
     private static let kept = 2
     private static let maxBytes = 4 << 30
@@ -53,6 +53,13 @@ struct DeduplicatorSnapshot {
         return nil
     }
 
+    /// Of those that can be read whole, ascending: versions of `reports`.
+    static func readableVersions(in store: any ObjectStore) throws -> [Int64] {
+        try store.list(folder).compactMap { object in
+            try store.get(object.key).flatMap { DeduplicatorSnapshot(encoded: $0)?.version }
+        }
+    }
+
     // MARK: - Form
 
     func encoded() throws -> [UInt8] {
@@ -72,6 +79,7 @@ struct DeduplicatorSnapshot {
             }
             for count in [
                 progress.rejectedCount, progress.reports, progress.duplicates, progress.conflicts, progress.alerts,
+                progress.recordConflicts,
             ] { writer.signed(Int64(count)) }
         }
         writer.unsigned(UInt64(identities.keyCount))
@@ -115,6 +123,7 @@ struct DeduplicatorSnapshot {
             progress.duplicates = Int(reader.signed())
             progress.conflicts = Int(reader.signed())
             progress.alerts = Int(reader.signed())
+            progress.recordConflicts = Int(reader.signed())
             relays[source] = progress
         }
         for _ in 0..<reader.count() {

@@ -97,6 +97,26 @@ package struct RecordedStatistics: Decodable, Hashable, Sendable {
         var seq: Int64?
         var relay_id: String?
         var relay_seq: Int64?
+        /// Microseconds since 1970.
+        var observedAt: Int64?
+        var receivedAt: Int64?
+
+        private enum CodingKeys: CodingKey {
+            case drone_id, seq, relay_id, relay_seq, observed_at, received_at
+        }
+
+        package init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            drone_id = try values.decodeIfPresent(String.self, forKey: .drone_id)
+            seq = try values.decodeIfPresent(Int64.self, forKey: .seq)
+            relay_id = try values.decodeIfPresent(String.self, forKey: .relay_id)
+            relay_seq = try values.decodeIfPresent(Int64.self, forKey: .relay_seq)
+            func time(_ key: CodingKeys) throws -> Int64? {
+                try values.decodeIfPresent(String.self, forKey: key).flatMap { Timestamp(rfc3339: $0)?.microseconds }
+            }
+            observedAt = try time(.observed_at)
+            receivedAt = try time(.received_at)
+        }
     }
 
     package var numRecords: Int

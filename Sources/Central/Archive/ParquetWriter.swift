@@ -19,14 +19,22 @@ package struct ConvertedFile {
     package var statistics: String
     package var rows: Int
     package var bytes: Int
+    /// nil if the engine's files have no bytes to hash.
+    package var sha256: String?
+    package var partition: DronePartition?
 
-    package init(schema: TableSchema, day: String, path: String, statistics: String, rows: Int, bytes: Int) {
+    package init(
+        schema: TableSchema, day: String, path: String, statistics: String, rows: Int, bytes: Int,
+        sha256: String? = nil, partition: DronePartition? = nil
+    ) {
         self.schema = schema
         self.day = day
         self.path = path
         self.statistics = statistics
         self.rows = rows
         self.bytes = bytes
+        self.sha256 = sha256
+        self.partition = partition
     }
 }
 
@@ -60,7 +68,8 @@ package struct ParquetWriter {
             }
             return ConvertedFile(
                 schema: buffer.schema, day: buffer.day, path: output(buffer), statistics: buffer.statistics.json,
-                rows: buffer.rows, bytes: bytes)
+                rows: buffer.rows, bytes: bytes, sha256: try FileDigest.sha256(ofFile: output(buffer)),
+                partition: buffer.partition)
         }
     }
 

@@ -15,6 +15,8 @@ struct RelayProgress: Sendable {
     var duplicates = 0
     var conflicts = 0
     var alerts = 0
+    /// See `RelayNote.recordConflicts`.
+    var recordConflicts = 0
 
     /// An acknowledgement lists them, so there must be an end.
     static let maxRejectedKept = 1000
@@ -28,8 +30,10 @@ struct RelayProgress: Sendable {
             let ends = Set(settled.ranges.map(\.upperBound))
             lastReceivedAt = lastReceivedAt.filter { ends.contains($0.key) }
         }
-        rejectedCount += note.rejected.count
+        rejectedCount += note.rejectedCount - note.retried.count
         rejected = Array((rejected + note.rejected).suffix(Self.maxRejectedKept))
+        if !note.retried.isEmpty { rejected.removeAll { note.retried.contains($0.n) } }
+        recordConflicts += note.recordConflicts
         reports += note.reports
         duplicates += note.duplicates
         conflicts += note.conflicts
@@ -46,7 +50,7 @@ struct RelayProgress: Sendable {
         RelayArchiveState(
             relayID: source.relayID, epoch: source.epoch, archived: settled, rejected: rejected,
             rejectedCount: rejectedCount, reports: reports, duplicates: duplicates, conflicts: conflicts,
-            alerts: alerts,
+            alerts: alerts, recordConflicts: recordConflicts, lastReceivedAt: lastReceivedAt,
             completeThrough: completeThrough)
     }
 }

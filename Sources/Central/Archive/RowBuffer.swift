@@ -8,18 +8,18 @@ package struct RowOrigin {
     package var n: Int64
     /// In its batch's bytes.
     package var line: Range<Int>
-    /// In `duplicates`: other bytes under a known number.
-    var isConflict = false
+    package var decision: Deduplicator.Decision
 
-    package init(batch: Int, n: Int64, line: Range<Int>) {
+    package init(batch: Int, n: Int64, line: Range<Int>, decision: Deduplicator.Decision = .new) {
         self.batch = batch
         self.n = n
         self.line = line
+        self.decision = decision
     }
 
-    init(batch: Int, record: PreparedRecord, isConflict: Bool) {
+    init(batch: Int, record: PreparedRecord, decision: Deduplicator.Decision) {
+        self.decision = decision
         self.batch = batch
-        self.isConflict = isConflict
         n = record.n
         line = record.line
     }
@@ -94,6 +94,8 @@ package final class RowBuffer {
     package let schema: TableSchema
     /// `2026-11-20`; empty for a table without partitions.
     package let day: String
+    /// Whose drones' rows it takes; nil: any.
+    package let partition: DronePartition?
     package private(set) var sink: any RowSink
     private let makeSink: () throws -> any RowSink
     var reportRanges = ReportRanges()
@@ -101,9 +103,13 @@ package final class RowBuffer {
     /// By row; nil where a row comes from no single record.
     private(set) var origins: [RowOrigin?] = []
 
-    package init(_ schema: TableSchema, day: String, makeSink: @escaping () throws -> any RowSink) throws {
+    package init(
+        _ schema: TableSchema, day: String, partition: DronePartition? = nil,
+        makeSink: @escaping () throws -> any RowSink
+    ) throws {
         self.schema = schema
         self.day = day
+        self.partition = partition
         self.makeSink = makeSink
         sink = try makeSink()
     }
@@ -150,11 +156,12 @@ final class RowBuffers {
 
     init(engine: any ArchiveEngine) { self.engine = engine }
 
-    func buffer(_ schema: TableSchema, day: String) throws -> RowBuffer {
-        let name = day.isEmpty ? schema.name : "\(schema.name)-\(day)"
+    func buffer(_ schema: TableSchema, day: String, partition: DronePartition? = nil) throws -> RowBuffer {
+        var name = day.isEmpty ? schema.name : "\(schema.name)-\(day)"
+        if let partition { name += "-p\(partition.index)" }
         if let buffer = buffers[name] { return buffer }
         let engine = engine
-        let buffer = try RowBuffer(schema, day: day) { try engine.makeSink(name) }
+        let buffer = try RowBuffer(schema, day: day, partition: partition) { try engine.makeSink(name) }
         buffers[name] = buffer
         return buffer
     }

@@ -127,6 +127,22 @@ package struct Deduplicator: Sendable {
             ? .recordConflict : .alreadySettled
     }
 
+    /// A record that was settled without a row and is tried again. In a call of its own: then the tables hold every
+    /// earlier row, and what they say is all there is to know.
+    package mutating func resolveRetry(
+        _ fact: RecordFact, stored: [SHA256Digest], archived: SHA256Digest?
+    ) -> Decision {
+        if stored.contains(fact.digest) { return .alreadySettled }
+        _ = settled.insert(fact.n, for: fact.source)
+        recordDigests[DigestKey(fact.source, fact.n)] = fact.digest
+        guard let identity = fact.identity else { return .new }
+        // The set may hold the identity although its row was never written; the table decides.
+        identities.insert(identity)
+        identityDigests[DigestKey(identity)] = archived ?? fact.digest
+        guard let archived else { return .new }
+        return archived == fact.digest ? .duplicate : .conflict
+    }
+
     /// The call's rows are in the tables: what was kept for its sake alone may go.
     package mutating func committed() {
         conflictsOfThisCall.removeAll()

@@ -29,6 +29,8 @@ package final class Fleet: Sendable {
         var received = IntervalSet()
         var rejected: [RejectedRecord] = []
         var lastContact: Timestamp?
+        /// Asked for again; see `RelayLedger.wanted`.
+        var wanted = IntervalSet()
         /// Digest of the last batches by name: the same batch again needs no second copy in the stream.
         var recentBatches: [String: String] = [:]
         var recentOrder: [String] = []
@@ -39,6 +41,7 @@ package final class Fleet: Sendable {
     fileprivate struct State {
         var epochs: [Key: Epoch] = [:]
         var order: [Key] = []
+        var rulesVersion = 0
     }
 
     private let state = Mutex(State())
@@ -63,6 +66,20 @@ package final class Fleet: Sendable {
         state.withLock { $0.note(Key(relayID: relayID, epoch: epoch)) }
     }
 
+    /// The rule set that every relay should have.
+    package func wantRules(version: Int) { state.withLock { $0.rulesVersion = version } }
+    package var rulesVersion: Int { state.withLock { $0.rulesVersion } }
+
+    /// What acknowledgements of this life ask for from now on.
+    package func want(_ wanted: IntervalSet, relayID: String, epoch: String) {
+        state.withLock { $0.epochs[Key(relayID: relayID, epoch: epoch)]?.wanted = wanted }
+    }
+
+    /// A record that was set aside is archived after all.
+    package func retried(_ n: Int64, relayID: String, epoch: String) {
+        state.withLock { $0.epochs[Key(relayID: relayID, epoch: epoch)]?.rejected.removeAll { $0.n == n } }
+    }
+
     package func contacted(relayID: String, epoch: String, at time: Timestamp) {
         state.withLock { state in
             let key = Key(relayID: relayID, epoch: epoch)
@@ -84,11 +101,12 @@ package final class Fleet: Sendable {
         let archived = archived(relayID, epoch)
         return state.withLock { state in
             let known = state.epochs[Key(relayID: relayID, epoch: epoch)]
+            let received = (known?.received ?? IntervalSet()).union(archived)
             return Acknowledgement(
-                received: (known?.received ?? IntervalSet()).union(archived), archived: archived,
+                received: received, archived: archived,
                 rejected: Array((known?.rejected ?? []).suffix(Self.rejectedInAnswers)), credit: credit,
-                rulesVersion: 0,
-                digest: digest)
+                rulesVersion: state.rulesVersion, digest: digest,
+                wanted: (known?.wanted ?? IntervalSet()).subtracting(received))
         }
     }
 

@@ -11,7 +11,7 @@ enum CentralAccess {
         case "/v1/deny-list", "/v1/authorities": return requires([.relay], peer)
         default: break
         }
-        guard path.hasPrefix("/v1/relays/") else { return requires([.analyst], peer) }
+        guard path.hasPrefix("/v1/relays/"), !path.hasSuffix("/retire") else { return requires([.analyst], peer) }
         if let problem = requires([.relay], peer) { return problem }
         // A relay can't forward as another (F82). Identifiers need no escapes, so any other spelling is another relay.
         let relayID = path.dropFirst("/v1/relays/".count).prefix { $0 != "/" }

@@ -73,7 +73,15 @@ final class CentralIdentity: Sendable {
         }
         let keeper = try configuration.tls.map { try TLSKeeper($0, time: time, log: log) }
         self.keeper = keeper
-        thread = keeper.map { keeper in WorkerThread(name: "identity") { keeper.run() } }
+        let upkeep = keeper.flatMap { keeper in
+            configuration.authorityDirectory.map {
+                let authority = CertificateAuthority(directory: $0, time: time)
+                return CentralCertificateUpkeep(authority, keeper, time: time, log: log)
+            }
+        }
+        thread = keeper.map { keeper in
+            WorkerThread(name: "identity") { keeper.run(upkeep.map { upkeep in { upkeep.turn() } }) }
+        }
     }
 
     /// A server for relays or analysts, with TLS where it is configured and the address is not loopback or `always`.
@@ -107,10 +115,13 @@ final class CentralIdentity: Sendable {
     /// The port for those who have no certificate yet.
     func serveEnrolment(at address: ListenAddress) throws(HTTPServerError) -> HTTPServer? {
         guard let keeper, let enrolment else { return nil }
+        // Nobody shows a certificate here, so no place can be kept for those who do.
+        var admission = HTTPAdmissionLimits()
+        admission.reservedForKnownPercent = 0
         let server = try HTTPServer(
             HTTPServerConfiguration(
                 host: address.host, port: address.port, maxConnections: 64, idleTimeoutSeconds: 10,
-                tls: keeper.anonymousServerTLS),
+                admission: admission, tls: keeper.anonymousServerTLS),
             handler: IdentityGate(Nowhere(), isVerified: false, services: [enrolment.enroll], refusals: nil) { _, _ in
                 nil
             })

@@ -1,5 +1,8 @@
 // Exchanging the authority itself (F109). First both are trusted and the new one signs; relays fetch the new list of
 // authorities within seconds, and everyone gets certificates of the new one as they renew. Then the former goes.
+//
+// A drone that has not renewed yet knows only the former. So that it can reach a relay or central that has, and renew
+// there, servers send along a certificate in which the former authority vouches for the new one.
 
 package import Certificates
 import Identity
@@ -13,6 +16,9 @@ extension CertificateAuthority {
         let root = try CertificateIssuer.makeRoot(
             commonName: commonName, notBefore: now - CertificateLife.headStartSeconds,
             notAfter: now + CertificateLife.rootDays * CertificateLife.day)
+        let bridge = try issuer().vouch(
+            for: root, commonName: commonName, notBefore: now - CertificateLife.headStartSeconds)
+        try FileSystem.writeAtomically(bridgePath, Array(bridge.pem.utf8))
         // In this order: an authority that is trusted and never signs is harmless, the opposite is not.
         try FileSystem.writeAtomically(authoritiesPath, Array((root.certificate.pem + former).utf8))
         try FileSystem.writeAtomically(keyPath, Array((root.key.pem + root.certificate.pem).utf8), mode: 0o600)
@@ -42,5 +48,14 @@ extension CertificateAuthority {
     /// Only the present authority is trusted from now on.
     package func retireFormer() throws {
         try FileSystem.writeAtomically(authoritiesPath, Array(try issuer().certificate.pem.utf8))
+        if FileSystem.exists(bridgePath) { try FileSystem.remove(bridgePath) }
+    }
+
+    private var bridgePath: String { "\(directory)/ca-bridge.pem" }
+
+    /// What a server sends along with its certificate while a former authority is trusted; empty otherwise.
+    func bridge() throws -> String {
+        guard FileSystem.exists(bridgePath) else { return "" }
+        return String(decoding: try FileSystem.read(bridgePath), as: UTF8.self)
     }
 }

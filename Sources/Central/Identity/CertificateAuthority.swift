@@ -6,6 +6,7 @@
 //   tokens/<hash>   one-time tokens that wait, named by their SHA-256; `used/` holds the used ones
 //   issued/<serial>.pem   every certificate that was signed here
 //   deny-list.txt   who is let in no more
+//   ca-bridge.pem   during an exchange of authorities: the former one vouches for the present one
 //
 // Each step is one rename, so the command line and a running central may work on the same folder.
 
@@ -132,6 +133,18 @@ package struct CertificateAuthority: Sendable {
         return try IdentityFiles.pair(try sign(csr, nil, names: names, by: try issuer()).certificate, key)
     }
 
+    /// The next certificate of a server of our own, for the names that the last one had.
+    func renewServer(_ identity: PeerIdentity) throws -> [UInt8] {
+        let names = try namesOnRecord(of: identity)
+        guard !names.isEmpty else {
+            throw CertificateError("the names of \(identity.uri) are not on record: run columba-central ca server")
+        }
+        return try issueServer(identity: identity, names: names)
+    }
+
+    /// Its key is on this machine.
+    var canSign: Bool { FileSystem.exists(keyPath) }
+
     private func sign(
         _ csr: CertificateRequest, _ issuing: CertificateRequest?, names: [String], by issuer: CertificateIssuer
     ) throws -> EnrolmentAnswer {
@@ -159,7 +172,8 @@ package struct CertificateAuthority: Sendable {
             try FileSystem.writeAtomically("\(directory)/names/\(identity.role.rawValue).\(identity.name)", record)
         }
         return EnrolmentAnswer(
-            identity: identity.uri, certificate: certificate.pem, authorities: try authorities(),
+            identity: identity.uri, certificate: certificate.pem + (isServer ? try bridge() : ""),
+            authorities: try authorities(),
             issuing_certificate: intermediate?.pem,
             expires_at: Timestamp(microseconds: certificate.notAfter * 1_000_000).rfc3339)
     }

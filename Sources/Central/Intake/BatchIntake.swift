@@ -42,7 +42,9 @@ package final class BatchIntake: Sendable {
     /// `GET …/epochs/{epoch}/acks`
     package func acknowledgements(_ exchange: HTTPExchange, relayID: String, epoch: String) {
         fleet.contacted(relayID: relayID, epoch: epoch, at: Timestamp(microseconds: time.wallMicroseconds()))
-        answer(exchange, relayID: relayID, epoch: epoch, digest: nil)
+        let from = exchange.queryItem("from").flatMap { Int64($0) } ?? 1
+        let answer = fleet.acknowledgement(relayID: relayID, epoch: epoch, digest: nil, credit: .standard)
+        respond(exchange, answer.limited(from: from))
     }
 
     /// `PUT …/batches/{first}-{last}`. Answers now or when the batch is durable.
@@ -62,7 +64,7 @@ package final class BatchIntake: Sendable {
             // The very same bytes are durable already: their acknowledgement was lost on the way.
             counted.withLock { $0.repeatedBatches += 1 }
             fleet.contacted(relayID: name.relayID, epoch: name.epoch, at: now)
-            return answer(exchange, relayID: name.relayID, epoch: name.epoch, digest: digest)
+            return answer(exchange, name, digest: digest)
         }
         guard stream.totalBytes < maxStreamBytes else {
             throw Self.busy("The archive is behind and the stream full.", 10)
@@ -86,7 +88,7 @@ package final class BatchIntake: Sendable {
             case .success:
                 fleet.received(header, name: name.path, digest: digest, at: now)
                 count(header, bytes: payload.count)
-                answer(exchange, relayID: name.relayID, epoch: name.epoch, digest: digest)
+                answer(exchange, name, digest: digest)
             case .failure:
                 exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 5)))
             }
@@ -103,8 +105,13 @@ package final class BatchIntake: Sendable {
         }
     }
 
-    private func answer(_ exchange: HTTPExchange, relayID: String, epoch: String, digest: String?) {
-        let answer = fleet.acknowledgement(relayID: relayID, epoch: epoch, digest: digest, credit: .standard)
+    private func answer(_ exchange: HTTPExchange, _ name: BatchName, digest: String) {
+        let answer = fleet.acknowledgement(
+            relayID: name.relayID, epoch: name.epoch, digest: digest, credit: .standard)
+        respond(exchange, answer.limited(toBatch: name.range))
+    }
+
+    private func respond(_ exchange: HTTPExchange, _ answer: Acknowledgement) {
         exchange.respond(HTTPResponse(status: 200, contentType: "application/json", body: answer.json()))
     }
 

@@ -1,7 +1,6 @@
 // What analysts and their programs ask of central: SQL, figures, metrics, the page.
 
 package import HTTPServer
-import System
 import FoundationEssentials
 import Models
 
@@ -48,15 +47,8 @@ package final class AnalystConsole: CentralConsole {
         } catch {
             return exchange.respond(HTTPResponse(problem: error))
         }
-        let queries = queries
-        _ = WorkerThread(name: "query", stackBytes: 2 << 20) {
-            do throws(Problem) {
-                let answer = try queries.run(sql: sql, format: format, limit: limit) { exchange.isClientGone() }
-                exchange.respond(Self.response(answer))
-            } catch {
-                // A client that has gone reads no answer; any status does.
-                exchange.respond(HTTPResponse(problem: error))
-            }
+        QueryThread.answer(exchange) { [queries] isCancelled throws(Problem) in
+            try queries.run(sql: sql, format: format, limit: limit, isCancelled: isCancelled)
         }
     }
 
@@ -73,20 +65,11 @@ package final class AnalystConsole: CentralConsole {
         guard let sql = statement.sql else {
             throw Problem(status: 422, code: "missing_field", detail: "sql is required.", field: "sql")
         }
-        guard let format = QueryFormat(rawValue: statement.format ?? "json") else {
+        guard let format = QueryFormat.ofStatements.first(where: { $0.rawValue == statement.format ?? "json" }) else {
             throw Problem(
                 status: 422, code: "invalid_field", detail: "format is json, csv or parquet.", field: "format")
         }
         return (sql, format, statement.limit)
-    }
-
-    private static func response(_ answer: QueryAnswer) -> HTTPResponse {
-        var response = HTTPResponse(status: 200, contentType: answer.contentType, body: answer.body)
-        response.headers.append(("Cache-Control", "no-store"))
-        response.headers.append(("X-Row-Count", String(answer.rowCount)))
-        response.headers.append(("X-Truncated", answer.truncated ? "true" : "false"))
-        if let through = answer.completeThrough { response.headers.append(("X-Complete-Through", through.rfc3339)) }
-        return response
     }
 }
 

@@ -31,10 +31,14 @@ package final class ArchiveLoop: Sendable {
     private let progress = Mutex(ArchiveProgress())
     private let isStopping = Atomic<Bool>(false)
     private let onFatal: @Sendable (String) -> Void
+    private let onCommit: @Sendable (ArchiveCommit, _ retried: [String]) -> Void
 
+    /// - Parameter onCommit: called on the archiver's thread after each version, with the quarantine's ids of records
+    ///   that were tried again in it.
     package init(
         archiver: Archiver, stream: EmbeddedStream, configuration: CentralConfiguration.Archive, time: any TimeSource,
-        log: Log, onFatal: @escaping @Sendable (String) -> Void
+        log: Log, onFatal: @escaping @Sendable (String) -> Void,
+        onCommit: @escaping @Sendable (ArchiveCommit, [String]) -> Void = { _, _ in }
     ) {
         self.archiver = archiver
         self.stream = stream
@@ -42,6 +46,7 @@ package final class ArchiveLoop: Sendable {
         self.time = time
         self.log = log
         self.onFatal = onFatal
+        self.onCommit = onCommit
     }
 
     package var snapshot: ArchiveProgress { progress.withLock { $0 } }
@@ -94,11 +99,12 @@ package final class ArchiveLoop: Sendable {
     }
 
     private func commit(after position: Int64) throws {
-        let batches = try takeBatches(after: position)
+        let (batches, retried) = try takeBatches(after: position)
         guard let last = batches.last else { return }
         let started = time.monotonicNanoseconds()
         let commit = try archiver.archive(batches)
         let seconds = Double(time.monotonicNanoseconds() - started) / 1e9
+        onCommit(commit, retried)
         try stream.release(through: archiver.committedPosition)
         progress.withLock { progress in
             progress.commits += 1
@@ -115,7 +121,7 @@ package final class ArchiveLoop: Sendable {
             ])
     }
 
-    private func takeBatches(after position: Int64) throws -> [StreamedBatch] {
+    private func takeBatches(after position: Int64) throws -> ([StreamedBatch], retried: [String]) {
         var batches: [StreamedBatch] = []
         var next = position + 1
         var bytes = 0
@@ -125,18 +131,24 @@ package final class ArchiveLoop: Sendable {
             guard !entries.isEmpty else { break }
             for entry in entries {
                 guard records < configuration.maxRows, bytes < Self.maxCommitBytes else { break }
+                // A retry is a version of its own: what was there before is then in the tables, and only there.
+                let isRetry = entry.header.retry != nil
+                if isRetry, !batches.isEmpty { return (batches, []) }
                 let ndjson = try Zstd.decompress(
                     entry.payload, maxBytes: SyncLimits.inflatedBatchBytes, maxRatio: SyncLimits.inflationRatio)
-                batches.append(
-                    StreamedBatch(
-                        position: entry.position, relayID: entry.header.relay, epoch: entry.header.epoch,
-                        centralReceivedAt: entry.receivedAt, ndjson: ndjson,
-                        skip: IntervalSet(entry.header.rejected.map { $0.n...$0.n })))
+                var batch = StreamedBatch(
+                    position: entry.position, relayID: entry.header.relay, epoch: entry.header.epoch,
+                    centralReceivedAt: entry.receivedAt, ndjson: ndjson,
+                    skip: IntervalSet(entry.header.rejected.map { $0.n...$0.n }))
+                batch.skipCodes = Dictionary(entry.header.rejected.map { ($0.n, $0.code) }) { $1 }
+                batch.isRetry = isRetry
+                batches.append(batch)
+                if let retry = entry.header.retry { return (batches, [retry]) }
                 bytes += ndjson.count
                 records += entry.header.records
                 next = entry.position + 1
             }
         }
-        return batches
+        return (batches, [])
     }
 }

@@ -10,6 +10,14 @@ package struct CentralConfiguration: Sendable, Equatable {
         /// … or when the oldest has waited so many seconds.
         package var maxWaitSeconds = 5.0
         package var partitions = 4
+        /// Whether central itself puts small files together; the command does in any case.
+        package var compacts = true
+        /// About the size of a compacted file.
+        package var fileBytes = 256 << 20
+        /// Files that compaction has replaced stay so long for queries that opened an older version …
+        package var keepRemovedHours = 24.0
+        /// … and old versions of the Delta logs so long for readers that look back.
+        package var keepLogHours = 24.0
     }
 
     package struct Query: Sendable, Equatable {
@@ -19,6 +27,13 @@ package struct CentralConfiguration: Sendable, Equatable {
         package var timeoutSeconds = 30.0
         package var maxRows = 100_000
         package var maxConcurrent = 4
+        /// Of one export, and the bytes of its file.
+        package var exportTimeoutSeconds = 3_600.0
+        package var maxExportBytes = 16 << 30
+        /// Folders with statistics beside the built-in ones.
+        package var statisticsFolders: [String] = []
+        /// Statistics over people leave out groups of fewer.
+        package var minGroup = 5
     }
 
     package struct Limits: Sendable, Equatable {
@@ -64,6 +79,7 @@ extension CentralConfiguration {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
         try configuration.readSections(&reader)
+        configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)
@@ -76,6 +92,11 @@ extension CentralConfiguration {
         archive.maxRows = try section.integer("max_rows", in: 1...2_000_000) ?? archive.maxRows
         archive.maxWaitSeconds = try section.number("max_wait_s", in: 0.05...3_600) ?? archive.maxWaitSeconds
         archive.partitions = try section.integer("partitions", in: 1...64) ?? archive.partitions
+        archive.compacts = try section.bool("compact") ?? archive.compacts
+        archive.fileBytes = try section.integer("file_bytes", in: (1 << 20)...(4 << 30)) ?? archive.fileBytes
+        archive.keepRemovedHours =
+            try section.number("keep_removed_h", in: 1...87_600) ?? archive.keepRemovedHours
+        archive.keepLogHours = try section.number("keep_log_h", in: 1...87_600) ?? archive.keepLogHours
         try section.finish()
 
         section = try reader.object("query")
@@ -84,6 +105,12 @@ extension CentralConfiguration {
         query.timeoutSeconds = try section.number("timeout_s", in: 0.1...86_400) ?? query.timeoutSeconds
         query.maxRows = try section.integer("max_rows", in: 1...10_000_000) ?? query.maxRows
         query.maxConcurrent = try section.integer("max_concurrent", in: 1...64) ?? query.maxConcurrent
+        query.exportTimeoutSeconds =
+            try section.number("export_timeout_s", in: 1...604_800) ?? query.exportTimeoutSeconds
+        query.maxExportBytes =
+            try section.integer("max_export_bytes", in: (1 << 20)...(1 << 50)) ?? query.maxExportBytes
+        query.minGroup = try section.integer("min_group", in: 1...1_000_000) ?? query.minGroup
+        if let folder = try section.string("stats_dir") { query.statisticsFolders = [folder] }
         try section.finish()
 
         section = try reader.object("limits")

@@ -1,6 +1,8 @@
 // Central's figures at one moment: `/v1/status`, `/v1/relays`, the view `relays`, the metrics. Per relay they add up:
 //
-//   received = archived + duplicates + waiting + rejected        (records: reports, alerts and state changes)
+//   received = archived + duplicates + conflicts − record_conflicts + waiting + rejected
+//
+// in records: reports, alerts and state changes. `AccountBook` checks it from numbers counted apart.
 
 import JSON
 import Models
@@ -14,12 +16,21 @@ struct RelayFigures: Sendable {
     var received = 0
     /// Rows in the archive: new reports, alerts, state changes.
     var archived = 0
-    /// Rows of `duplicates`, conflicts among them.
+    /// Rows of `duplicates` with reason `duplicate`, and with reason `conflict`.
     var duplicates = 0
     var conflicts = 0
+    /// Of the conflicts and the rejected, those under a number that was settled before.
+    var recordConflicts = 0
     var rejected = 0
     /// Durable in the stream, not yet in a committed version.
     var waiting = 0
+    /// As the relay last told, or as gaps show.
+    var waitingAtRelay = 0
+    var lost = 0
+    var isSilent = false
+    var isRetired = false
+    /// Their codes.
+    var openIncidents: [String] = []
     var epochs: [RelayView.EpochView] = []
 }
 
@@ -34,38 +45,35 @@ struct CentralFigures: Sendable {
     var waitingBatches = 0
     var waitingRecords = 0
     var runningQueries = 0
+    var completeness = FleetCompleteness([])
+    var openIncidents: [IncidentCode: Int] = [:]
+    var quarantined = 0
+    var rulesVersion = 0
 
-    /// Every record that any relay received up to here is archived; nil while one relay's first record is missing.
-    var completeThrough: Timestamp? {
-        var earliest: Timestamp?
-        for relay in relays where relay.received > 0 {
-            guard let through = relay.completeThrough else { return nil }
-            earliest = min(earliest ?? through, through)
-        }
-        return earliest
-    }
+    /// Every record that any relay received before this is archived; nil while one relay has nothing.
+    var completeThrough: Timestamp? { completeness.completeThrough }
 
-    static func relays(_ views: [RelayView], _ archive: ArchiveStatistics) -> [RelayFigures] {
-        views.map { view in
-            var figures = RelayFigures(relayID: view.relayID, lastContact: view.lastContact, epochs: view.epochs)
-            var latest: Timestamp?
-            for epoch in view.epochs {
-                figures.received += epoch.received.count
-                figures.waiting += epoch.received.count - epoch.archived.count
-                guard
-                    let state = archive.relays.first(where: {
-                        $0.relayID == view.relayID && $0.epoch == epoch.epoch
-                    })
-                else { continue }
+    static func relays(
+        _ views: [RelayView], _ archive: ArchiveStatistics, _ completeness: FleetCompleteness
+    ) -> [RelayFigures] {
+        completeness.relays.map { complete in
+            let view = views.first { $0.relayID == complete.relayID }
+            var figures = RelayFigures(
+                relayID: complete.relayID, lastContact: complete.lastContact, epochs: view?.epochs ?? [])
+            for state in archive.relays where state.relayID == complete.relayID {
                 figures.rejected += state.rejectedCount
                 figures.duplicates += state.duplicates
                 figures.conflicts += state.conflicts
-                figures.archived += epoch.archived.count - state.duplicates - state.rejectedCount
-                // The newest life's run tells how far the relay is complete; older lives that still miss records hold
-                // it back.
-                latest = [latest, state.completeThrough].compactMap { $0 }.max()
+                figures.archived += state.reports + state.alerts
+                figures.recordConflicts += state.recordConflicts
             }
-            figures.completeThrough = latest
+            figures.waiting = complete.waitingHere
+            figures.received = view?.epochs.reduce(0) { $0 + $1.received.count } ?? 0
+            figures.waitingAtRelay = complete.waitingAtRelay
+            figures.lost = complete.lost
+            figures.completeThrough = complete.completeThrough
+            figures.isSilent = complete.isSilent
+            figures.isRetired = complete.isRetired
             return figures
         }
     }
@@ -102,6 +110,10 @@ struct CentralFigures: Sendable {
                 $0.member("rejected_records", intake.rejectedRecords)
                 $0.member("bytes", intake.bytes)
             }
+            $0.member("quarantined", quarantined)
+            $0.object("incidents") {
+                for code in IncidentCode.allCases { $0.member(code.rawValue, openIncidents[code] ?? 0) }
+            }
             $0.object("queries") { $0.member("running", runningQueries) }
             $0.member("relays", relays.count)
         }
@@ -127,8 +139,13 @@ extension RelayFigures {
             output.member("archived", archived)
             output.member("duplicates", duplicates)
             output.member("conflicts", conflicts)
+            output.member("record_conflicts", recordConflicts)
             output.member("rejected", rejected)
             output.member("waiting", waiting)
+            output.member("waiting_at_relay", waitingAtRelay)
+            output.member("lost", lost)
+            output.member("state", isRetired ? "retired" : isSilent ? "silent" : "live")
+            output.member("open_incidents", raw: Self.list(openIncidents))
             output.member("complete_through", completeThrough)
             output.key("epochs")
             output.array { output in
@@ -142,6 +159,12 @@ extension RelayFigures {
                 }
             }
         }
+    }
+
+    private static func list(_ codes: [String]) -> [UInt8] {
+        var output = JSONWriter()
+        output.array { output in for code in codes { output.string(code) } }
+        return output.bytes
     }
 
     var row: RelayRow {

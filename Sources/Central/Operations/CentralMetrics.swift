@@ -16,16 +16,20 @@ final class CentralMetrics: Sendable {
         latest = Mutex(figures())
         registerArchive()
         registerIntake()
+        registerFleet()
     }
 
     func render() -> [UInt8] {
         let now = figures()
         latest.withLock { $0 = now }
-        return registry.render()
+        return registry.render() + Self.relayText(now)
     }
 
-    private func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (CentralFigures) -> Double) {
-        registry.gaugeCallback(name, help: help) { [unowned self] in value(latest.withLock { $0 }) }
+    func gauge(
+        _ name: String, _ help: String, labels: [(String, String)] = [],
+        _ value: @escaping @Sendable (CentralFigures) -> Double
+    ) {
+        registry.gaugeCallback(name, help: help, labels: labels) { [unowned self] in value(latest.withLock { $0 }) }
     }
 
     private func counter(_ name: String, _ help: String, _ value: @escaping @Sendable (CentralFigures) -> Int) {

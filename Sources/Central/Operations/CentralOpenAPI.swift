@@ -95,6 +95,7 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(analystPaths),
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",

@@ -17,20 +17,29 @@ package protocol CentralConsole: Sendable {
 package struct CentralRoutes: HTTPHandler {
     private let intake: BatchIntake
     private let console: any CentralConsole
+    private let analysts: AnalystRoutes
+    private let desk: FleetDesk
     private let takesBatches: Bool
     private let servesAnalysts: Bool
 
     /// A statement with its JSON around it.
     private static let statementBytes = 256 << 10
 
-    package init(intake: BatchIntake, console: any CentralConsole, takesBatches: Bool, servesAnalysts: Bool) {
+    init(
+        intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
+        takesBatches: Bool, servesAnalysts: Bool
+    ) {
         self.intake = intake
         self.console = console
+        self.analysts = analysts
+        self.desk = desk
         self.takesBatches = takesBatches
         self.servesAnalysts = servesAnalysts
     }
 
-    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, page(String) }
+    private enum Route {
+        case batch(BatchName), acknowledgements(String, String), sql, analyst, page(String), desk(DeskRoute)
+    }
 
     private func route(_ path: String) -> Route? {
         switch path {
@@ -39,6 +48,8 @@ package struct CentralRoutes: HTTPHandler {
         case "/v1/sql": return servesAnalysts ? .sql : nil
         default: break
         }
+        if servesAnalysts, analysts.answers(path) { return .analyst }
+        if let desk = DeskRoute(path: path, relays: takesBatches, analysts: servesAnalysts) { return .desk(desk) }
         guard takesBatches else { return nil }
         if let name = BatchName(path: path) { return .batch(name) }
         if let (relayID, epoch) = BatchName.parseAcknowledgementsPath(path) { return .acknowledgements(relayID, epoch) }
@@ -52,7 +63,9 @@ package struct CentralRoutes: HTTPHandler {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
             case .acknowledgements: (["GET"], 0)
             case .sql: (["POST"], Self.statementBytes)
+            case .analyst: (["GET"], 0)
             case .page: (["GET", "HEAD"], 0)
+            case .desk(let desk): (desk.methods, desk.bodyBytes(head.method))
             }
         guard methods.contains(head.method) else {
             var response = HTTPResponse(
@@ -71,6 +84,8 @@ package struct CentralRoutes: HTTPHandler {
         case .acknowledgements(let relayID, let epoch):
             intake.acknowledgements(exchange, relayID: relayID, epoch: epoch)
         case .sql: console.sql(exchange)
+        case .analyst: analysts.handle(exchange)
+        case .desk(let route): desk.handle(exchange, route)
         case .page(let path): exchange.respond(page(path))
         case nil: exchange.respond(Self.notFound)
         }

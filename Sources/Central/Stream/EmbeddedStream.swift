@@ -20,13 +20,19 @@ package struct StreamHeader: Codable, Equatable, Sendable {
     package var rejected: [RejectedRecord]
     /// `received_at` of the last record: the relay was complete through then, if nothing is missing before it.
     package var records: Int
+    /// A record from the quarantine, tried again: its id there.
+    package var retry: String?
 
-    package init(relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int) {
+    package init(
+        relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int,
+        retry: String? = nil
+    ) {
         self.relay = relay
         self.epoch = epoch
         self.numbers = numbers
         self.rejected = rejected
         self.records = records
+        self.retry = retry
     }
 }
 
@@ -99,6 +105,17 @@ package final class EmbeddedStream: Sendable {
     /// The last durable position; 0 where nothing was ever appended.
     package var lastPosition: Int64 { queue.withLock { $0.durable } }
     package var firstPosition: Int64? { log.segments.first { $0.entries > 0 }?.firstPosition }
+
+    /// From where to read what arrived since then, at latest, and whether everything since then is still here.
+    package func firstPosition(since time: Timestamp) -> (position: Int64, isWhole: Bool) {
+        let segments = log.segments.filter { $0.entries > 0 }
+        guard let first = segments.first else { return (lastPosition + 1, lastPosition == 0) }
+        let recent = segments.first { $0.lastTimeMicroseconds >= time.microseconds }
+        return (
+            recent?.firstPosition ?? lastPosition + 1,
+            first.firstPosition == 1 || first.firstTimeMicroseconds < time.microseconds
+        )
+    }
 
     /// Queues a batch. `answer` is called on the writer thread once it is durable, with its position, or failed.
     /// False when the queue is full or closed: then `answer` is never called.

@@ -1,5 +1,5 @@
-// `columba rules test`: what a file of rules would have raised for reports in NDJSON files, by the relay's own
-// evaluator.
+// `columba rules`: `test`, here; `put` and `status`, which ask central, beside. `test`: what a file of rules would have
+// raised for reports in NDJSON files, by the relay's own evaluator.
 import AlertRules
 import Configuration
 import Models
@@ -10,22 +10,35 @@ package enum RulesCommand {
     private static let lineFeed: UInt8 = 0x0A
 
     static let specification = CommandSpecification(
-        name: "rules", summary: "Tests a relay's rules: shows which alerts they would have raised for given reports.",
-        operands: "test",
+        name: "rules",
+        summary:
+            "Tests a relay's rules against given reports; puts rules at central for all relays, shows who has them.",
+        operands: "test | put FILE | status",
         options: [
             OptionSpecification("rules", "FILE", "The rules (JSON5)"),
             OptionSpecification(
                 "reports", "FILE[,FILE…]", "Reports, one JSON object a line; - is standard input. Without: rules only"),
             OptionSpecification("limit", "N", "Prints at most N alerts (default 1000); all are counted"),
             OptionSpecification("json", nil, "Prints one JSON object"),
-        ],
+            OptionSpecification("settings", "FILE", "put: settings that go with the rules, {\"limits\": {…}} (JSON)"),
+        ] + CentralClient.specifications,
         examples: [
             "columba rules test --rules rules.json5 --reports flights.ndjson",
             "columba rules test --rules rules.json5",
+            "columba rules put rules.json5 --central http://127.0.0.1:8091",
+            "columba rules status --central http://127.0.0.1:8091",
         ])
 
     static func run(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
-        guard arguments.operands.first == "test" else { throw UsageError("say what to do: columba rules test …") }
+        switch arguments.operands.first {
+        case "test": return try test(arguments, console)
+        case "put": return try put(arguments, console)
+        case "status" where arguments.operands.count == 1: return try status(arguments, console)
+        default: throw UsageError("say what to do: columba rules test … | put FILE … | status …")
+        }
+    }
+
+    private static func test(_ arguments: ParsedArguments, _ console: Console) throws -> CommandResult {
         let path = try arguments.required("rules")
         let listed = arguments.string("reports").map { $0.split(separator: ",").map(String.init) } ?? []
         let limit = try arguments.integer("limit", in: 0...10_000_000) ?? 1_000

@@ -13,7 +13,7 @@ package final class Alerting: Sendable {
     private let rules: Mutex<RuleSet>
     private let evaluator: Mutex<AlertEvaluator>
     private let silenceClock = Mutex(SilenceClock())
-    private let suppressed = Atomic<Int>(0)
+    private let cutShort = Atomic<Int>(0)
     private let wallMicroseconds: @Sendable () -> Int64
     private let onRaised: @Sendable (Alert, Rule) -> Void
 
@@ -34,8 +34,8 @@ package final class Alerting: Sendable {
     package var rulesVersion: Int { rules.withLock { $0.version } }
     package var ruleCount: Int { rules.withLock { $0.rules.count } }
 
-    /// Alerts left out because one report raised more than `AlertEvaluator.maxAlertsPerReport` (F95).
-    package var reportsCutShort: Int { suppressed.load(ordering: .relaxed) }
+    /// Reports that raised as many alerts as one may, and perhaps would have raised more (F95).
+    package var reportsCutShort: Int { cutShort.load(ordering: .relaxed) }
 
     /// Puts other rules in force, for the next report on. Streaks and cooldowns of rules that keep their name go on.
     package func replaceRules(_ next: RuleSet) {
@@ -46,21 +46,20 @@ package final class Alerting: Sendable {
     /// Raises what the report raises. Returns the alerts as JSON, to be stored with it.
     /// - Parameters:
     ///   - now: monotonic nanoseconds.
-    ///   - clockIsGood: see `Lateness`.
+    ///   - isLate: the report was replayed, see `DroneClock`.
     package func evaluate(
         _ report: ParsedReport, identity: ReportIdentity, observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64,
-        clockIsGood: () -> Bool = { false }
+        isLate: Bool = false
     ) -> [[UInt8]] {
         let rules = rules.withLock { $0 }
         guard !rules.rules.isEmpty else { return [] }
-        let isLate = Lateness.isLate(observedAt: observedAt, receivedAt: receivedAt, clockIsGood: clockIsGood)
         var raised = AlertEvaluator.statelessAlerts(report, rules)
         if rules.hasStatefulRules {
             let at = isLate ? UInt64(max(0, observedAt.microseconds)) * 1_000 : now
             raised += evaluator.withLock { $0.statefulAlerts(report, identity: identity, at: at, isLate: isLate) }
         }
         guard !raised.isEmpty else { return [] }
-        if raised.count >= AlertEvaluator.maxAlertsPerReport { suppressed.wrappingAdd(1, ordering: .relaxed) }
+        if raised.count >= AlertEvaluator.maxAlertsPerReport { cutShort.wrappingAdd(1, ordering: .relaxed) }
         let place = Place(latitude: report.latitude, longitude: report.longitude)
         return raised.map {
             raise(

@@ -39,14 +39,13 @@ package final class BufferWriter: Sendable {
     private let onCommit: @Sendable (_ through: Int64, _ alerts: IntervalSet) -> Void
     private let onFailure: @Sendable (any Error) -> Void
 
-    /// - Parameters:
-    ///   - onCommit: called on the writer thread after each transaction, with the last record number on disk and the
-    ///     numbers of
-    ///     the alerts and alert states among the new records.
-    ///   - onFailure: called on the writer thread when a transaction failed.
     /// How long the disk has been at what it was given last.
     package let progress: WriterProgress
 
+    /// - Parameters:
+    ///   - onCommit: called on the writer thread after each transaction, with the last record number on disk and the
+    ///     numbers of the alerts and alert states among the new records.
+    ///   - onFailure: called on the writer thread when a transaction failed.
     package init(
         log: SegmentedLog, progress: WriterProgress, onCommit: @escaping @Sendable (Int64, IntervalSet) -> Void,
         onFailure: @escaping @Sendable (any Error) -> Void

@@ -16,6 +16,12 @@ package struct DroneSighting: Sendable {
 }
 
 package final class DroneBoard: Sendable {
+    package enum Hearing: Sendable, Equatable {
+        /// Late: it was replayed after an outage, see `DroneClock`.
+        case noted(isLate: Bool)
+        case tooFast(retryAfterSeconds: Double)
+    }
+
     /// A report larger than this is not kept here whole; the page then shows position and times only.
     package static let maxBodyBytes = 16 << 10
     /// Shards, so that the server's threads rarely wait for each other.
@@ -25,6 +31,7 @@ package final class DroneBoard: Sendable {
         var sighting: DroneSighting
         var heardAt: UInt64
         var bucket: TokenBucket
+        var clock = DroneClock()
         /// Names of the lost-contact rules that fired since the drone was last heard.
         var silences: Set<String> = []
     }
@@ -57,22 +64,22 @@ package final class DroneBoard: Sendable {
         shards[Int(UInt(bitPattern: droneID.hashValue) % UInt(Self.shards))]
     }
 
-    /// Notes a report. Returns nil, or the seconds after which the drone, which sends too fast, may try again; then the
-    /// report is to be refused and is not noted.
+    /// Notes a report, unless the drone sends too fast: then it is to be refused.
     package func heard(
         _ identity: ReportIdentity, body: UnsafeRawBufferPointer, latitude: Double, longitude: Double,
         observedAt: Timestamp, receivedAt: Timestamp, at now: UInt64
-    ) -> Double? {
+    ) -> Hearing {
         let (ratePerSecond, burst) = rate.withLock { ($0.perSecond, $0.burst) }
         return shard(identity.droneID).drones.withLock { drones in
             var drone: Drone
             if let index = drones.index(forKey: identity.droneID) {
                 // In place: a copy of the entry would copy the body.
                 if let wait = drones.values[index].bucket.take(1, ratePerSecond: ratePerSecond, burst: burst, at: now) {
-                    return wait
+                    return .tooFast(retryAfterSeconds: wait)
                 }
-                drones.values[index].note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
-                return nil
+                let isLate = drones.values[index].note(
+                    identity, body, latitude, longitude, observedAt, receivedAt, at: now)
+                return .noted(isLate: isLate)
             }
             if drones.count >= maxDronesPerShard, let oldest = drones.min(by: { $0.value.heardAt < $1.value.heardAt }) {
                 drones[oldest.key] = nil
@@ -83,17 +90,9 @@ package final class DroneBoard: Sendable {
                     longitude: longitude, body: [], reports: 0),
                 heardAt: now, bucket: TokenBucket(burst: burst, at: now))
             _ = drone.bucket.take(1, ratePerSecond: ratePerSecond, burst: burst, at: now)
-            drone.note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
+            let isLate = drone.note(identity, body, latitude, longitude, observedAt, receivedAt, at: now)
             drones[identity.droneID] = drone
-            return nil
-        }
-    }
-
-    /// Whether the drone's newest report came with a time that agreed with the relay's: then older times are believed.
-    package func hasGoodClock(_ droneID: String) -> Bool {
-        shard(droneID).drones.withLock { drones in
-            guard let last = drones[droneID]?.sighting else { return false }
-            return Lateness.isGood(observedAt: last.observedAt, receivedAt: last.receivedAt)
+            return .noted(isLate: isLate)
         }
     }
 
@@ -133,12 +132,13 @@ extension DroneBoard.Drone {
     fileprivate mutating func note(
         _ identity: ReportIdentity, _ body: UnsafeRawBufferPointer, _ latitude: Double, _ longitude: Double,
         _ observedAt: Timestamp, _ receivedAt: Timestamp, at now: UInt64
-    ) {
+    ) -> Bool {
         heardAt = now
+        let isLate = clock.isLate(observedAt: observedAt, receivedAt: receivedAt, boot: identity.boot)
         if !silences.isEmpty { silences = [] }
         sighting.reports += 1
         // A backlog replayed after an outage must not move the drone back in time.
-        guard observedAt >= sighting.observedAt || sighting.reports == 1 else { return }
+        guard observedAt >= sighting.observedAt || sighting.reports == 1 else { return isLate }
         sighting.identity = identity
         sighting.receivedAt = receivedAt
         sighting.observedAt = observedAt
@@ -146,5 +146,6 @@ extension DroneBoard.Drone {
         sighting.longitude = longitude
         sighting.body.removeAll(keepingCapacity: true)
         if body.count <= DroneBoard.maxBodyBytes { sighting.body.append(contentsOf: body) }
+        return isLate
     }
 }

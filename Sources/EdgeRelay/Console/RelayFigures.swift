@@ -176,6 +176,7 @@ extension RelayFigures {
             $0.member("set_aside", uplink?.setAside ?? 0)
             $0.member("batches", uplink?.batches ?? 0)
             $0.member("bytes_sent", uplink?.bytesSent ?? 0)
+            uplink?.appendProgressJSON(to: &$0)
         }
     }
 

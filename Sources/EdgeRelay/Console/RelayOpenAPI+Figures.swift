@@ -87,7 +87,20 @@ extension RelayOpenAPI {
                 "last_success": \##(timeOrNull),
                 "last_error": {"type": ["string", "null"]},
                 "next_try_in_s": {"type": ["number", "null"], "minimum": 0},
-                \##(counts("failures_in_a_row set_aside batches bytes_sent"))
+                \##(counts("failures_in_a_row set_aside batches bytes_sent")),
+                "restarts": {"type": "integer", "minimum": 0, "description": "Connections given up: nothing moved"},
+                "since_progress_s": {"type": ["number", "null"], "description": "Since a new acknowledgement"},
+                "bytes_per_s": {"type": ["number", "null"], "description": "The link, by what was acknowledged"},
+                \##(counts("batch_limit_bytes line_bytes attempted_bytes")),
+                "lanes": {
+                  "type": "object",
+                  "description": "alerts, live, backlog: what central lacks; absent where there is no central",
+                  "additionalProperties": {
+                    "type": "object",
+                    "required": ["unsent", "lag_s"],
+                    "properties": {\##(counts("unsent")), "lag_s": {"type": "number", "minimum": 0}}
+                  }
+                }
               }
             },
             "counters": {

@@ -22,6 +22,7 @@ enum RelayOpenAPI {
           ],
           "paths": {
         \(reportsPath),
+        \(renewalPath),
         \(alertPaths),
         \(operatorPaths),
         \(operationsPaths)
@@ -29,6 +30,7 @@ enum RelayOpenAPI {
           "components": {
             "schemas": {
         \(reportSchemas),
+        \(renewalSchemas),
         \(alertSchemas),
         \(droneSchemas),
         \(statusSchemas),

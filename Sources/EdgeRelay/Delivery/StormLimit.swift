@@ -10,11 +10,11 @@ package struct StormLimit: Sendable {
     package static let maxPairs = 20_000
 
     private struct Pair: Hashable { let rule: String; let droneID: String }
-    private struct Bucket { var tokens: Double; var at: UInt64; var heldBack = 0 }
+    private struct Flow { var bucket: TokenBucket; var heldBack = 0 }
 
     private let perSecond: Double
     private let burst: Double
-    private var buckets: [Pair: Bucket] = [:]
+    private var flows: [Pair: Flow] = [:]
 
     package init(perSecond: Double = StormLimit.defaultPerSecond, burst: Double = StormLimit.defaultBurst) {
         precondition(perSecond > 0 && burst >= 1, "the first alert always goes out")
@@ -30,18 +30,14 @@ package struct StormLimit: Sendable {
 
     package mutating func raised(rule: String, droneID: String, at now: UInt64) -> Verdict {
         let pair = Pair(rule: rule, droneID: droneID)
-        if buckets.count >= Self.maxPairs, buckets[pair] == nil { buckets = [:] }
-        var bucket = buckets[pair] ?? Bucket(tokens: burst, at: now)
-        let elapsed = Double(now - min(now, bucket.at)) / 1e9
-        bucket.tokens = min(burst, bucket.tokens + elapsed * perSecond)
-        bucket.at = max(now, bucket.at)
-        defer { buckets[pair] = bucket }
-        guard bucket.tokens >= 1 else {
-            bucket.heldBack += 1
+        if flows.count >= Self.maxPairs, flows[pair] == nil { flows = [:] }
+        var flow = flows[pair] ?? Flow(bucket: TokenBucket(burst: burst, at: now))
+        defer { flows[pair] = flow }
+        guard flow.bucket.take(1, ratePerSecond: perSecond, burst: burst, at: now) == nil else {
+            flow.heldBack += 1
             return .heldBack
         }
-        bucket.tokens -= 1
-        defer { bucket.heldBack = 0 }
-        return .goesOut(heldBack: bucket.heldBack)
+        defer { flow.heldBack = 0 }
+        return .goesOut(heldBack: flow.heldBack)
     }
 }

@@ -15,8 +15,6 @@ package final class Forwarder: Sendable {
         /// Grows when waiting threads should look again.
         var wakeUps: UInt64 = 0
         var idleThreads = 0
-        /// Grows when all connections are to be given up.
-        var generation: UInt64 = 0
         var status: UplinkStatus
     }
 
@@ -165,7 +163,6 @@ package final class Forwarder: Sendable {
 
     private func restart() {
         let (restarts, address) = state.update { state in
-            state.generation += 1
             state.wakeUps += 1
             return (state.machine.restarts, state.machine.address)
         }

@@ -28,8 +28,11 @@ package struct ForwarderEpoch: Sendable {
     package private(set) var unsentAlerts = IntervalSet()
     /// When the newest records were committed; only of the current epoch.
     var clock = CommitClock()
-    /// Central was asked in this life: perhaps it has archived what seems to be missing or was never noted.
-    var wasAsked = false
+    /// Central was asked in this life, about all of it: perhaps it has archived what seems to be missing or was never
+    /// noted.
+    private(set) var wasAsked = false
+    /// Where the next question begins.
+    private(set) var askFrom: Int64 = 1
     /// Numbers that central wanted lately and that were made unsent for it: not again before this is emptied.
     private var wantedLately = IntervalSet()
     private var wantedSince: UInt64 = 0
@@ -201,8 +204,20 @@ package struct ForwarderEpoch: Sendable {
         unsentAlerts.removeAll(of: receivedNow)
         for rejection in answer.rejected where existing.contains(rejection.n) { rejected.insert(rejection.n) }
         // What central had when it was asked and no longer lists, it has lost.
-        if let had { sendAgain(had.subtracting(receivedNow), except: inFlight) }
+        if var had {
+            if let complete = answer.complete { had = had.intersection(IntervalSet(complete)) }
+            sendAgain(had.subtracting(receivedNow), except: inFlight)
+        }
         if !answer.wanted.isEmpty { wanted(answer.wanted.intersection(existing), except: inFlight, at: now) }
+    }
+
+    /// A question was answered, completely for these numbers.
+    mutating func wasTold(_ complete: ClosedRange<Int64>?) {
+        guard let complete, complete.upperBound < committedThrough else {
+            askFrom = 1
+            return wasAsked = true
+        }
+        askFrom = complete.upperBound + 1
     }
 
     private mutating func wanted(_ numbers: IntervalSet, except inFlight: IntervalSet, at now: UInt64) {

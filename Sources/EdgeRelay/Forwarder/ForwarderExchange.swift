@@ -16,8 +16,8 @@ final class ForwarderExchange {
     private let forwarder: Forwarder
     private let reader: BatchReader
     private var client = HTTPClient()
-    /// Of the client's connections.
-    private var generation: UInt64 = 0
+    /// The state machine's count when the client was made.
+    private var connections: UInt64 = 0
 
     init(_ forwarder: Forwarder) {
         self.forwarder = forwarder
@@ -70,7 +70,8 @@ final class ForwarderExchange {
     }
 
     func ask(_ question: ForwarderStateMachine.Question) {
-        let path = BatchName.acknowledgementsPath(relayID: forwarder.relayID, epoch: question.epoch)
+        var path = BatchName.acknowledgementsPath(relayID: forwarder.relayID, epoch: question.epoch)
+        if question.from > 1 { path += "?from=\(question.from)" }
         let request = HTTPClientRequest(
             url: forwarder.central[question.address] + path, timeoutSeconds: question.timeoutSeconds,
             maxResponseBytes: SyncLimits.acknowledgementBytes)
@@ -86,16 +87,16 @@ final class ForwarderExchange {
         request.deadPeerSeconds = Self.deadPeerSeconds
         let current = state.withLock { state in
             state.status.attemptedBytes += (request.body?.count ?? 0) + LinkControl.overheadBytes
-            return state.generation
+            return state.machine.connections
         }
-        if current != generation {
+        if current != connections {
             client = HTTPClient()
-            generation = current
+            connections = current
         }
         let response: HTTPClientResponse
         do throws(HTTPClientError) {
             response = try client.perform(request) { [state] in
-                state.withLock { $0.isClosed || $0.generation != current }
+                state.withLock { $0.isClosed || !$0.machine.isInFlight(id) }
             }
         } catch {
             return fail(id, error.code == .timedOut ? .timedOut : .unreachable, error.code.rawValue)
@@ -154,8 +155,6 @@ final class ForwarderExchange {
             state.wakeUps += 1
             return wasUp && state.machine.consecutiveFailures > 0
         }
-        // What is half open for one request is so for the next: each begins with a new connection.
-        if failure == .timedOut || failure == .unreachable { client = HTTPClient() }
         if isFirst, !forwarder.isStopped { forwarder.log.warning("uplink_down", ["code": .string(code)]) }
     }
 }

@@ -64,10 +64,12 @@ extension ForwarderStateMachine {
         package let address: Int
     }
 
-    /// `GET …/epochs/{epoch}/acks`, answered with `acknowledged` or `failed`.
+    /// `GET …/epochs/{epoch}/acks?from={from}`, answered with `acknowledged` or `failed`.
     package struct Question: Sendable, Equatable {
         package let id: UInt64
         package let epoch: String
+        /// An answer may not have room for all: it tells about the numbers from here on.
+        package let from: Int64
         package let address: Int
         package let timeoutSeconds: Double
     }

@@ -109,10 +109,12 @@ struct LaneShares: Sendable {
     }
 
     /// Where both have something to send.
-    var liveIsNext: Bool { lead < 0 }
+    var liveIsNext: Bool { lead <= 0 }
 
-    mutating func charge(_ lane: ForwarderLane, bytes: Double) {
+    /// - Parameter limit: bytes that one side may be owed at most.
+    mutating func charge(_ lane: ForwarderLane, bytes: Double, limit: Double) {
         lead += lane == .live ? bytes / liveShare : -bytes / (1 - liveShare)
+        lead = min(limit / liveShare, max(-limit / (1 - liveShare), lead))
     }
 
     mutating func onlyLiveSends() { lead = min(lead, 0) }

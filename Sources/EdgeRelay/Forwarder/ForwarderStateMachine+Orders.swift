@@ -3,8 +3,6 @@
 import SyncProtocol
 
 extension ForwarderStateMachine {
-    /// Ranges in one batch at most: between them the buffer is searched anew.
-    private static let rangesPerBatch = 1_024
     /// A request may take this much longer than it was given before it counts as stuck.
     private static let graceSeconds = 5.0
 
@@ -17,6 +15,8 @@ extension ForwarderStateMachine {
         if now < backoff.pausedUntil { return .wait(until: backoff.pausedUntil) }
         let allowed = consecutiveFailures > 0 ? 1 : credit.maxInFlight
         guard flights.count < allowed else { return .wait(until: now + seconds(1)) }
+        // Perhaps the link is gone: nothing more goes into it before that is known.
+        if flights.values.contains(where: { isOverdue($0, at: now) }) { return .wait(until: now + seconds(1)) }
         if let look = lookAround(at: now) { return look }
         switch nextBatch(at: now, lastSlot: flights.count + 1 == allowed && allowed > 1) {
         case .batch(let lane, let epoch): return send(lane, of: epoch, at: now)
@@ -38,7 +38,7 @@ extension ForwarderStateMachine {
         // One large record on a slow link is not stuck before its own deadline.
         let waitsForOne = flights.values.contains { $0.numbers.count == 1 && now <= $0.deadline }
         guard stuck ? watchdog.bitesNow(at: now) : !waitsForOne && watchdog.bites(at: now) else { return nil }
-        giveUpFlights()
+        giveUp(flights)
         _ = addresses.failed(addresses.current, at: now)
         return .restartConnection
     }
@@ -67,25 +67,30 @@ extension ForwarderStateMachine {
         if let alerts, alerts == current, let live, epochs[alerts].unsentAlerts.overlaps(live) {
             return .batch(.alerts, alerts)
         }
-        var hasLive = false
-        if let current, let live { hasLive = epochs[current].unsent.overlaps(live) }
+        let due = current.flatMap { liveDue(epochs[$0], live, at: now) }
         let backlog = backlogEpoch(current: current, live: live)
         let hasRest = alerts != nil || backlog != nil
-        if hasLive != hasRest { hasLive ? shares.onlyLiveSends() : shares.onlyTheRestSends() }
-        if alerts != nil, !hasLive || !shares.liveIsNext, let alerts { return .batch(.alerts, alerts) }
+        if (due != nil) != hasRest { due != nil ? shares.onlyLiveSends() : shares.onlyTheRestSends() }
+        let turn = turn(due: due, hasRest: hasRest, at: now)
+        // Alerts may borrow from the budget. Of those that wait in numbers, live reports get a share.
+        if let alerts, turn == .backlog, !lastSlot, hasRoom(.alerts) { return .batch(.alerts, alerts) }
         if let paused = budget.pausedUntil(at: now) { return .later(paused) }
-        let due = hasLive ? liveDue(current, live, at: now) : nil
-        if let current, let due, due <= now, !hasRest || shares.liveIsNext || lastSlot { return .batch(.live, current) }
-        if let alerts { return .batch(.alerts, alerts) }
-        if let backlog, !lastSlot, hasRoom(.backlog) {
+        if turn == .live || (lastSlot && due.map { $0 <= now } == true), let current {
+            return hasRoom(.live) ? .batch(.live, current) : .later(now + seconds(1))
+        }
+        if turn == .backlog, alerts == nil, let backlog, !lastSlot, hasRoom(.backlog) {
             let needsAsking = !epochs[backlog].isCurrent && !epochs[backlog].wasAsked
             if !needsAsking { return .batch(.backlog, backlog) }
             if !isAsking(epochs[backlog].name) { return .ask(backlog) }
         }
-        if let current, let due, due > now || hasRoom(.live) {
-            return due <= now ? .batch(.live, current) : .later(due)
-        }
-        return backlog == nil && !hasLive ? .nothing : .later(now + seconds(1))
+        if let due, due > now { return .later(due) }
+        return due == nil && !hasRest ? .nothing : .later(now + seconds(1))
+    }
+
+    /// Whose turn it is between live reports and the rest (named backlog); nil where neither can go now.
+    private func turn(due: UInt64?, hasRest: Bool, at now: UInt64) -> ForwarderLane? {
+        guard let due, due <= now else { return hasRest ? .backlog : nil }
+        return !hasRest || shares.liveIsNext ? .live : .backlog
     }
 
     /// A lane that has nothing on the link may always put one batch there; more only until the link is full for a
@@ -102,15 +107,16 @@ extension ForwarderStateMachine {
         }
     }
 
-    /// When the next live batch may begin.
-    private func liveDue(_ current: Int?, _ live: ClosedRange<Int64>?, at now: UInt64) -> UInt64? {
-        guard let current, let live else { return nil }
+    /// When the next live batch may begin; nil: there is nothing for it.
+    private func liveDue(_ current: Epoch, _ live: ClosedRange<Int64>?, at now: UInt64) -> UInt64? {
+        guard let live, current.unsent.overlaps(live) else { return nil }
         let underWay = flights.values.filter { $0.lane == .live }.count
         // Half the requests at most, so that slow live batches leave room for alerts and the backlog.
         guard underWay < max(1, credit.maxInFlight / 2) else { return now + seconds(1) }
         guard let lastLiveSendAt else { return now }
-        let worth = limits.worthSendingAtOnce
-        if epochs[current].unsent.highest(in: live, numbers: worth, ranges: 64).count >= Int(worth) { return now }
+        // A full batch does not wait.
+        let worth = min(limits.worthSendingAtOnce, link.records(in: batchBytes))
+        if current.unsent.highest(in: live, numbers: worth, ranges: 64).count >= Int(worth) { return now }
         return lastLiveSendAt + seconds(limits.lingerSeconds)
     }
 
@@ -119,7 +125,7 @@ extension ForwarderStateMachine {
         let count = min(Int64(SyncLimits.recordsPerBatch), link.records(in: bytes))
         let numbers = epochs[index].next(
             lane, live: epochs[index].isCurrent ? liveBounds(epochs[index], at: now) : nil, count: count,
-            ranges: Self.rangesPerBatch)
+            ranges: SyncLimits.batchRanges)
         precondition(!numbers.isEmpty, "a lane is chosen only where it has something to send")
         if lane == .live { lastLiveSendAt = now }
         let name = epochs[index].name
@@ -128,8 +134,7 @@ extension ForwarderStateMachine {
         let id = begin(
             Flight(
                 epoch: name, lane: lane, numbers: numbers, address: addresses.current, startedAt: now,
-                start: link.start(at: now, linkIsIdle: flights.isEmpty), wireBytes: expected,
-                deadline: now + seconds(LinkControl.longestDeadlineSeconds)))
+                wireBytes: expected, deadline: now + seconds(LinkControl.longestDeadlineSeconds)))
         spend(lane, expected, at: now)
         return .send(
             Batch(
@@ -185,10 +190,11 @@ extension ForwarderStateMachine {
         let name = epochs[index].name
         let id = begin(
             Flight(
-                epoch: name, lane: nil, address: address, startedAt: now,
-                start: link.start(at: now, linkIsIdle: flights.isEmpty),
+                epoch: name, lane: nil, address: address, startedAt: now, sentAt: now,
                 deadline: now + seconds(LinkControl.deadlineSeconds), had: epochs[index].received))
         return .ask(
-            Question(id: id, epoch: name, address: address, timeoutSeconds: LinkControl.deadlineSeconds))
+            Question(
+                id: id, epoch: name, from: epochs[index].askFrom, address: address,
+                timeoutSeconds: LinkControl.deadlineSeconds))
     }
 }

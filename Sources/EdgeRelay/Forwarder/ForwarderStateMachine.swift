@@ -25,7 +25,9 @@ package struct ForwarderStateMachine: Sendable {
         var numbers = IntervalSet()
         let address: Int
         let startedAt: UInt64
-        var start: LinkControl.Start
+        /// When its bytes began to go, and how many batches were under way then.
+        var sentAt: UInt64 = 0
+        var sharedBy = 1
         /// Expected until the batch is read, then known.
         var wireBytes = 0
         var lineBytes = 0
@@ -57,6 +59,8 @@ package struct ForwarderStateMachine: Sendable {
     private var splitBytes: Int?
     private var refusals: [String: [Int64: Int]] = [:]
     private var answersWithoutProgress = 0
+    /// Grows when connections are not to be trusted any more: the next requests begin with new ones.
+    package private(set) var connections: UInt64 = 0
     /// Missing records of epochs that are released by now.
     private var missingReleased = 0
 
@@ -156,7 +160,8 @@ package struct ForwarderStateMachine: Sendable {
         flight.numbers = numbers
         flight.wireBytes = wire
         flight.lineBytes = lineBytes
-        flight.start = link.start(at: now, linkIsIdle: flights.count == 1)
+        flight.sentAt = now
+        flight.sharedBy = batchesInFlight
         flights[id] = flight
         let allowed = link.deadline(records: numbers.count, wireBytesInFlight: wireInFlight)
         flights[id]?.deadline = now + seconds(allowed)
@@ -186,14 +191,14 @@ package struct ForwarderStateMachine: Sendable {
             nextAskAt = now + seconds(askPauseSeconds)
         }
         if flight.lane == nil {
-            epochs[index].wasAsked = true
-            return
+            return epochs[index].wasTold(answer.complete)
         }
         let notTaken = flight.numbers.subtracting(epochs[index].received).subtracting(epochs[index].archived)
         epochs[index].giveBack(notTaken)
         link.acknowledged(
-            flight.start, wireBytes: flight.wireBytes, wasFull: flight.isFull, roundTripSeconds: roundTripSeconds,
-            at: now)
+            wireBytes: flight.wireBytes, seconds: Double(now - min(now, flight.sentAt)) / 1e9,
+            sharedBy: Double(flight.sharedBy + batchesInFlight + 1) / 2, wasFull: flight.isFull,
+            roundTripSeconds: roundTripSeconds)
         if let split = splitBytes { splitBytes = split * 2 >= limits.maxBatchBytes ? nil : split * 2 }
         if refusals[flight.epoch] != nil { flight.numbers.forEachRange { clearRefusals(flight.epoch, $0) } }
         if notTaken.count < flight.numbers.count {
@@ -236,7 +241,11 @@ package struct ForwarderStateMachine: Sendable {
         let isNew = backoff.failed(
             startedAt: flight.startedAt, retryAfterSeconds: retryAfter, isUnreachable: isLink, rounds: addresses.count,
             at: now, jitter: jitter)
-        if isNew, isLink { link.failed(isTimeout: failure == .timedOut) }
+        if failure == .timedOut { distrustConnections(at: now) }
+        if isNew, isLink, flight.lane != nil {
+            link.failed(
+                isTimeout: failure == .timedOut, afterSeconds: Double(now - min(now, flight.startedAt)) / 1e9)
+        }
     }
 
     private mutating func refuse(_ n: Int64, of name: String, at now: UInt64) {
@@ -259,16 +268,31 @@ package struct ForwarderStateMachine: Sendable {
         return nextID
     }
 
-    /// Gives up everything in flight; what is answered later is not listened to.
-    mutating func giveUpFlights() {
-        for (_, flight) in flights {
+    /// False once the request is answered or given up: its owner should end it.
+    package func isInFlight(_ id: UInt64) -> Bool { flights[id] != nil }
+
+    /// Gives requests up; what is answered later is not listened to.
+    mutating func giveUp(_ lost: [UInt64: Flight]) {
+        connections += 1
+        for (id, flight) in lost {
+            flights[id] = nil
             if let index = index(of: flight.epoch) { epochs[index].giveBack(flight.numbers) }
         }
-        flights = [:]
+    }
+
+    /// A request got no answer in time. What is half open for one connection is so for the others (F64): those that
+    /// have been silent for long are given up with it.
+    private mutating func distrustConnections(at now: UInt64) {
+        giveUp(flights.filter { isOverdue($0.value, at: now) })
+    }
+
+    /// Silent for longer than a batch should take. One large record may take its time.
+    func isOverdue(_ flight: Flight, at now: UInt64) -> Bool {
+        flight.numbers.count != 1 && flight.sentAt > 0 && now > flight.sentAt + seconds(link.patienceSeconds)
     }
 
     mutating func spend(_ lane: ForwarderLane, _ bytes: Int, at now: UInt64) {
-        shares.charge(lane, bytes: Double(bytes))
+        shares.charge(lane, bytes: Double(bytes), limit: max(16 * 1024, 4 * link.windowBytes))
         budget.spend(Double(bytes), at: now)
     }
 
@@ -279,6 +303,8 @@ package struct ForwarderStateMachine: Sendable {
         for flight in flights.values where flight.epoch == name { numbers.formUnion(flight.numbers) }
         return numbers
     }
+
+    private var batchesInFlight: Int { flights.values.reduce(0) { $0 + ($1.lane == nil ? 0 : 1) } }
 
     var wireInFlight: Double { flights.values.reduce(0) { $0 + Double($1.wireBytes) } }
 

@@ -1,17 +1,18 @@
 // How much goes onto the link, learnt from what central acknowledges: the batch size, the bytes in flight, the time a
 // request gets. Pure.
 //
-// A batch aims at about a second and a half of the link. The speed is the rate at which bytes were acknowledged while a
-// batch was under way (so batches that share the link do not hide each other's bytes): it never exceeds what the link
-// carries, and a batch's size follows it. It grows at most fourfold a batch, so a wrong guess costs little, and halves
-// whenever a request fails: a link that is up for seconds at a time gets batches that fit into them (F63, F66).
+// The link is filled for about a second and a half, a batch with half of that. The speed is a batch's bytes over its
+// time, times the batches that shared the link meanwhile; only full batches say how slow it is. The size grows at most
+// fourfold a batch, so a wrong guess costs little, and halves when a request fails under way: a link that is up for
+// seconds at a time gets batches that fit into them (F63, F66).
 
 struct LinkControl: Sendable {
-    /// A batch should be acknowledged within about this time, or twice the round trip if that is longer.
+    /// What is in flight should be acknowledged within about this time, or twice the round trip if that is longer; a
+    /// batch takes half of it.
     static let targetSeconds = 1.5
     static let targetCapSeconds = 6.0
-    /// Lines of a batch, before the speed is known: about 8 KiB on the wire.
-    static let firstBatchBytes = 32 * 1024
+    /// Lines of a batch, before the speed is known: about 3 KiB on the wire.
+    static let firstBatchBytes = 12 * 1024
     /// About one report: below this a smaller batch is not quicker any more.
     static let minimumBatchBytes = 2 * 1024
     /// A request's share of headers and the acknowledgement, roughly.
@@ -22,10 +23,8 @@ struct LinkControl: Sendable {
     /// One record larger than the link likes gets up to this long.
     static let longestDeadlineSeconds = 300.0
     private static let slowestGuess = 2_000.0
-
-    /// What was acknowledged when a request began, and since when that had not grown: bytes acknowledged shortly after
-    /// were on the link before.
-    struct Start: Sendable { let delivered: Double; let deliveredAt: UInt64 }
+    /// A request that fails sooner was refused, not cut off: that says nothing about the speed.
+    private static let cutOffSeconds = 1.0
 
     /// Bytes a second on the wire; nil until something was acknowledged.
     private(set) var bytesPerSecond: Double?
@@ -36,8 +35,6 @@ struct LinkControl: Sendable {
     /// Bytes of one record's line.
     private(set) var recordBytes = 1_500.0
     private let maxBatchBytes: Int
-    private var delivered = 0.0
-    private var deliveredAt: UInt64 = 0
     private var timeoutsInARow = 0
     private var roundTripSeconds = 0.0
 
@@ -48,7 +45,10 @@ struct LinkControl: Sendable {
 
     private var target: Double { min(Self.targetCapSeconds, max(Self.targetSeconds, 2 * roundTripSeconds + 0.5)) }
 
-    /// Bytes on the wire that may be in flight besides one batch.
+    /// A request that is silent for longer is suspicious.
+    var patienceSeconds: Double { max(4, 2 * target) }
+
+    /// Bytes on the wire that may be in flight.
     var windowBytes: Double { (bytesPerSecond ?? 0) * target }
 
     func wireBytes(ofLines bytes: Int) -> Int { Int(Double(bytes) / compression) + Self.overheadBytes }
@@ -59,12 +59,6 @@ struct LinkControl: Sendable {
 
     /// Records that fill a batch of so many bytes of lines.
     func records(in bytes: Int) -> Int64 { Int64(max(1, (Double(bytes) / recordBytes).rounded())) }
-
-    /// - Parameter linkIsIdle: nothing else is in flight.
-    mutating func start(at now: UInt64, linkIsIdle: Bool) -> Start {
-        if linkIsIdle { deliveredAt = now }
-        return Start(delivered: delivered, deliveredAt: deliveredAt)
-    }
 
     mutating func read(records: Int, lineBytes: Int, wireBytes: Int) {
         guard records > 0, lineBytes > 0, wireBytes > 0 else { return }
@@ -85,28 +79,34 @@ struct LinkControl: Sendable {
             Self.longestDeadlineSeconds, max(Self.shortestDeadlineSeconds, min(expected, patience), patience / 2))
     }
 
+    /// - Parameters:
+    ///   - seconds: from its first byte to its answer.
+    ///   - sharedBy: batches on the link meanwhile, on average, itself included.
     mutating func acknowledged(
-        _ start: Start, wireBytes: Int, wasFull: Bool, roundTripSeconds: Double?, at now: UInt64
+        wireBytes: Int, seconds: Double, sharedBy: Double, wasFull: Bool, roundTripSeconds: Double?
     ) {
         timeoutsInARow = 0
-        delivered += Double(wireBytes + Self.overheadBytes)
-        deliveredAt = now
         if let roundTripSeconds { self.roundTripSeconds = max(0, roundTripSeconds) }
-        let seconds = max(0.000_5, Double(now - min(now, start.deliveredAt)) / 1e9)
-        let sample = (delivered - start.delivered) / seconds
-        let before = bytesPerSecond ?? 0
-        if sample > before {
+        let moving = max(0.000_5, seconds - self.roundTripSeconds, seconds / 4)
+        let sample = Double(wireBytes) * sharedBy / moving
+        guard let before = bytesPerSecond else {
             bytesPerSecond = sample
-        } else if wasFull {
-            // A batch that did not fill the link says only how fast it is at least.
-            bytesPerSecond = before + (sample - before) * 0.25
+            return fit()
         }
-        let fitting = (bytesPerSecond ?? sample) * target * compression
+        // A batch that did not fill the link says only how fast it is at least.
+        if wasFull || sample > before { bytesPerSecond = before + (sample - before) * (wasFull ? 0.5 : 0.25) }
+        fit()
+    }
+
+    private mutating func fit() {
+        let fitting = windowBytes / 2 * compression
         batchBytes = clamp(min(fitting, Double(batchBytes) * 4))
     }
 
-    mutating func failed(isTimeout: Bool) {
+    /// - Parameter afterSeconds: how long the request was under way.
+    mutating func failed(isTimeout: Bool, afterSeconds: Double) {
         if isTimeout { timeoutsInARow += 1 }
+        guard afterSeconds >= Self.cutOffSeconds else { return }
         bytesPerSecond = bytesPerSecond.map { max(64, $0 / 2) }
         batchBytes = clamp(Double(batchBytes) / 2)
     }

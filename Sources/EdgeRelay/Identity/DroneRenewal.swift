@@ -25,6 +25,18 @@ final class DroneRenewal: Sendable {
         self.log = log
     }
 
+    /// Where nobody shows a certificate, none is renewed.
+    static var refusal: IdentityService {
+        IdentityService("POST", "/v1/renew", bodyLimitBytes: EnrolmentRequest.maxBytes) { exchange, _ in
+            do throws(Problem) {
+                _ = try EnrolmentRequest(json: Array(exchange.body))
+                throw IdentityProblem.unidentified
+            } catch {
+                exchange.respond(HTTPResponse(problem: error))
+            }
+        }
+    }
+
     var service: IdentityService {
         IdentityService("POST", "/v1/renew", bodyLimitBytes: EnrolmentRequest.maxBytes) { [self] exchange, peer in
             guard let peer else { return exchange.respond(HTTPResponse(problem: IdentityProblem.unidentified)) }

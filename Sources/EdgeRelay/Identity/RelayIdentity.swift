@@ -88,7 +88,12 @@ final class RelayIdentity: Sendable {
     ) throws(HTTPServerError) -> HTTPServer {
         let isLoopback = ListenAddress(host: configuration.host, port: configuration.port).isLoopback
         guard let keeper, let renewal, always || !isLoopback else {
-            return try HTTPServer(configuration, handler: routes)
+            return try HTTPServer(
+                configuration,
+                handler: IdentityGate(
+                    routes, isVerified: false, services: [DroneRenewal.refusal], refusals: nil,
+                    objection: { _, _ in nil }
+                ))
         }
         var configuration = configuration
         configuration.tls = keeper.serverTLS

@@ -16,7 +16,9 @@ package struct IngestCounters: Sendable, Equatable {
     package var refusedRequests = 0
     package var rejectedReports = 0
     package var throttled = 0
-    package var suspectTimes = 0
+    /// Alerts that were raised and pushed (I6), while their report found no place: in the buffer, and so at central,
+    /// only once the drone has sent it again.
+    package var alertsNotStored = 0
 }
 
 package final class ReportIngest: Sendable {
@@ -105,6 +107,7 @@ package final class ReportIngest: Sendable {
             throw error
         }
         let write = PendingWrite(receivedAt: receivedAt, reports: [report]) { outcome in
+            if case .failed = outcome { self.countNotStored([report]) }
             withExtendedLifetime(body) { answer(identity, outcome) }
         }
         try submit(write)
@@ -139,13 +142,15 @@ package final class ReportIngest: Sendable {
         let rejected = lines.count - reports.count
         if rejected > 0 { counted.withLock { $0.rejectedReports += rejected } }
         let relayID = relayID
-        let finished = lines
+        let (finished, taken) = (lines, reports)
         let write = PendingWrite(receivedAt: receivedAt, reports: reports) { outcome in
             withExtendedLifetime(body) {
                 switch outcome {
                 case .stored(let verdicts):
                     exchange.respond(Self.answer(finished, verdicts, relayID: relayID))
-                case .failed(let problem): exchange.respond(HTTPResponse(problem: problem))
+                case .failed(let problem):
+                    self.countNotStored(taken)
+                    exchange.respond(HTTPResponse(problem: problem))
                 }
             }
         }
@@ -175,6 +180,7 @@ package final class ReportIngest: Sendable {
 
     private func submit(_ write: PendingWrite) throws(Problem) {
         guard writer.submit(write) else {
+            countNotStored(write.reports)
             throw Problem(
                 status: 503, code: "overloaded",
                 detail: "The relay has more reports in hand than it can write. Nothing was stored; send it again.",
@@ -214,18 +220,32 @@ package final class ReportIngest: Sendable {
             isAssigned = true
         }
         let observedAt = report.observedAt ?? receivedAt
-        let wait = board.heard(
+        let hearing = board.heard(
             identity, body: text, latitude: report.latitude, longitude: report.longitude, observedAt: observedAt,
             receivedAt: receivedAt, at: now)
-        if let wait { throw tooFast(wait) }
+        let isLate: Bool
+        switch hearing {
+        case .noted(let late): isLate = late
+        case .tooFast(let seconds): throw tooFast(seconds)
+        }
         let alerts = alerting.evaluate(
-            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now,
-            clockIsGood: { board.hasGoodClock(identity.droneID) })
+            report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: now, isLate: isLate)
         // Fail open above, fail closed here: at a nearly full disk only what raised an alert still gets a place.
         let level = level()
-        if level >= .full || (level >= .alertsOnly && alerts.isEmpty) { throw full(level) }
+        if level >= .full || (level >= .alertsOnly && alerts.isEmpty) {
+            countNotStored(alerts.count)
+            throw full(level)
+        }
         let header = RecordHeader(identity: identity, digest: digest, isAssigned: isAssigned)
         return (PendingReport(header: header, payload: text, alerts: alerts), identity)
+    }
+
+    private func countNotStored(_ reports: [PendingReport]) {
+        countNotStored(reports.reduce(0) { $0 + $1.alerts.count })
+    }
+
+    private func countNotStored(_ alerts: Int) {
+        if alerts > 0 { counted.withLock { $0.alertsNotStored += alerts } }
     }
 
     private func tooFast(_ seconds: Double) -> Problem {

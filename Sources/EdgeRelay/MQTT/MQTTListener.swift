@@ -9,6 +9,7 @@ import System
 struct MQTTListener: Sendable {
     private let server: MQTTServer
     private let listen: ListenAddress
+    private let door: MQTTDoor?
     private let sessions: MQTTSessionFile
     private let sessionThread: WorkerThread
 
@@ -21,8 +22,9 @@ struct MQTTListener: Sendable {
         self.listen = listen
         let log = log.component("mqtt")
         sessions = MQTTSessionFile(path: "\(relay.dataDirectory)/mqtt-sessions.json", time: time, log: log)
-        var configuration = MQTTServerConfiguration(settings, listen: listen)
-        let door = try MQTTDoor(settings, identity)
+        var configuration = MQTTServerConfiguration(relay, listen: listen)
+        let door = try MQTTDoor(relay, identity, time: time)
+        self.door = door
         if let door { configuration.transport = { door.stream(over: $0) } }
         server = try MQTTServer(
             configuration,
@@ -34,8 +36,9 @@ struct MQTTListener: Sendable {
     }
 
     /// Everything but address, TLS and threads (`MQTT.needsRestart`).
-    func update(_ settings: RelayConfiguration.MQTT) {
-        server.update(MQTTServerConfiguration(settings, listen: listen))
+    func update(_ relay: RelayConfiguration) {
+        server.update(MQTTServerConfiguration(relay, listen: listen))
+        door?.update(relay.limits)
     }
 
     var counters: MQTTServerCounters { server.counters }

@@ -1,6 +1,7 @@
 // The configuration of the MQTT listener: `mqtt_listen`, and the limits in `mqtt {…}`.
 
 package import Configuration
+import HTTPServer
 import MQTTServer
 
 extension RelayConfiguration {
@@ -55,12 +56,14 @@ extension RelayConfiguration {
 }
 
 extension MQTTServerConfiguration {
-    init(_ settings: RelayConfiguration.MQTT, listen: ListenAddress) {
+    init(_ relay: RelayConfiguration, listen: ListenAddress) {
+        let settings = relay.mqtt
         self.init(
             host: listen.host, port: listen.port, threads: settings.threads, maxConnections: settings.maxConnections,
             maxHeldBytes: settings.maxHeldBytes,
             limits: MQTTLimits(
                 receiveMaximum: settings.receiveMaximum, connectSeconds: settings.connectTimeoutSeconds,
                 maxKeepAliveSeconds: settings.maxKeepAliveSeconds))
+        reservedForKnownPercent = relay.limits.admission.reservedForKnownPercent
     }
 }

@@ -14,6 +14,7 @@ func registerOperations(_ registry: MetricsRegistry, _ figures: @escaping @Senda
     let reasons: [(String, @Sendable (HTTPConnectionCounts) -> Int)] = [
         ("slow_header", { $0.slowHeader }), ("slow_body", { $0.slowBody }), ("slow_reader", { $0.slowReader }),
         ("idle", { $0.idle }), ("too_many_of_address", { $0.tooManyOfAddress }),
+        ("made_room", { $0.madeRoom }),
     ]
     for (reason, count) in reasons {
         registry.counterCallback(

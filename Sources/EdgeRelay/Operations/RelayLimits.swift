@@ -40,8 +40,11 @@ extension RelayConfiguration {
 }
 
 extension RelayConfiguration.Limits {
-    static func read(_ section: inout ConfigurationReader) throws(ConfigurationError) -> Self {
-        var limits = Self()
+    /// - Parameter base: holds where a key is absent.
+    static func read(
+        _ section: inout ConfigurationReader, over base: Self = Self()
+    ) throws(ConfigurationError) -> Self {
+        var limits = base
         limits.maxConnections = try section.integer("max_connections", in: 16...100_000) ?? limits.maxConnections
         limits.idleSeconds = try section.integer("idle_s", in: 1...86_400) ?? limits.idleSeconds
         limits.maxHeaderBytes =
@@ -69,6 +72,12 @@ extension RelayConfiguration.Limits {
     private mutating func readAdmission(_ section: inout ConfigurationReader) throws(ConfigurationError) {
         let addresses = try section.integer("new_connections_per_address", in: 0...100_000)
         admission.newConnectionsPerAddress = addresses ?? admission.newConnectionsPerAddress
+        let rate = try section.number("handshakes_per_address_per_s", in: 0...100_000)
+        admission.handshakesPerAddressPerSecond = rate ?? admission.handshakesPerAddressPerSecond
+        let burst = try section.integer("handshake_burst_per_address", in: 1...1_000_000)
+        admission.handshakeBurstPerAddress = burst ?? admission.handshakeBurstPerAddress
+        let reserved = try section.integer("reserved_for_known_percent", in: 0...90)
+        admission.reservedForKnownPercent = reserved ?? admission.reservedForKnownPercent
         admission.headerSeconds = try section.number("header_s", in: 0.1...600) ?? admission.headerSeconds
         admission.bodySeconds = try section.number("body_s", in: 1...3_600) ?? admission.bodySeconds
         let body = try section.integer("body_bytes_per_s", in: 0...(1 << 30))

@@ -17,6 +17,7 @@ final class RelayMetrics: Sendable {
         registerStorage()
         registerReports()
         registerUplink()
+        registerForwarder()
         registerMQTT()
         registerOperations(registry) { [unowned self] in latest.withLock { $0 } }
     }
@@ -30,8 +31,11 @@ final class RelayMetrics: Sendable {
         return registry.render()
     }
 
-    func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (RelayFigures) -> Double) {
-        registry.gaugeCallback(name, help: help) { [unowned self] in value(latest.withLock { $0 }) }
+    func gauge(
+        _ name: String, _ help: String, labels: [(String, String)] = [],
+        _ value: @escaping @Sendable (RelayFigures) -> Double
+    ) {
+        registry.gaugeCallback(name, help: help, labels: labels) { [unowned self] in value(latest.withLock { $0 }) }
     }
 
     func counter(
@@ -89,6 +93,9 @@ final class RelayMetrics: Sendable {
         }
         counter("columba_relay_reports_cut_short_total", "Reports that raised more alerts than one report may.") {
             $0.reportsCutShort
+        }
+        counter("columba_relay_alerts_not_stored_total", "Alerts pushed while their report found no place on disk.") {
+            $0.ingest.alertsNotStored
         }
         gauge("columba_relay_alerts_open", "Alerts not closed.") { Double($0.alertsOpen) }
         gauge("columba_relay_alert_followers", "Open alert streams.") { Double($0.followers) }

@@ -10,12 +10,15 @@ struct RelayOperations: Sendable {
     let notifier: ServiceNotifier
     let reload: Reload
     let supervision: Supervision
+    /// Puts a rule set from central in force, with its limits.
+    let apply: @Sendable (RuleSetChange) -> Void
     private let pulse: Pulse
     private let time: any TimeSource
 
     init(
         _ configuration: RelayConfiguration, time: any TimeSource, log: Log, notifier: ServiceNotifier,
         alerting: Alerting, board: DroneBoard, writer: BufferWriter, identity: RelayIdentity, mqtt: MQTTListener?,
+        rules: RelayRules,
         load: @escaping @Sendable () throws -> RelayConfiguration
     ) {
         self.notifier = notifier
@@ -24,8 +27,17 @@ struct RelayOperations: Sendable {
         self.pulse = pulse
         reload = Reload(
             configuration, time: time, log: log.component("reload"),
-            steps: Self.steps(alerting, board, endpoints, identity, mqtt),
-            load: load)
+            steps: Self.steps(alerting, board, endpoints, identity, mqtt, rules),
+            load: {
+                var next = try load()
+                next.limits = rules.limits(own: next.limits)
+                return next
+            })
+        apply = { change in
+            alerting.replaceRules(change.rules)
+            board.update(change.limits)
+            endpoints.update(change.limits)
+        }
         supervision = Supervision(
             notifier: notifier,
             probes: .init(
@@ -37,11 +49,11 @@ struct RelayOperations: Sendable {
     /// What a reload puts in force, each checked before any is.
     private static func steps(
         _ alerting: Alerting, _ board: DroneBoard, _ endpoints: Endpoints, _ identity: RelayIdentity,
-        _ mqtt: MQTTListener?
+        _ mqtt: MQTTListener?, _ relayRules: RelayRules
     ) -> [ReloadStep] {
         [
             ReloadStep { next in
-                let rules = try next.loadRules()
+                let rules = try relayRules.rules(next)
                 return { alerting.replaceRules(rules) }
             },
             // The files' contents; other paths take a restart.
@@ -53,7 +65,7 @@ struct RelayOperations: Sendable {
                 {
                     board.update(next.limits)
                     endpoints.update(next.limits)
-                    mqtt?.update(next.mqtt)
+                    mqtt?.update(next)
                 }
             },
         ]

@@ -19,6 +19,8 @@ package struct CertificateProfile: Sendable, Equatable {
         case intermediate
         /// Self-signed.
         case root
+        /// A new authority's name and key, vouched for by the former one.
+        case successor
     }
 
     package var kind: Kind
@@ -81,6 +83,22 @@ package struct CertificateIssuer: Sendable, Equatable {
         }
     }
 
+    /// A certificate by which whoever trusts only this authority also trusts the servers of its successor: they send it
+    /// along with their own. It vouches for no intermediate, and ends no later than this authority.
+    package func vouch(
+        for successor: CertificateIssuer, commonName: String, notBefore: Int64
+    ) throws(CertificateError) -> Certificate {
+        let profile = CertificateProfile(
+            .successor, identity: nil, commonName: commonName, notBefore: notBefore, notAfter: certificate.notAfter)
+        return try OpenSSL.withKey(successor.key.pem) { publicKey throws(CertificateError) in
+            try OpenSSL.withCertificate(certificate.pem) { issuer throws(CertificateError) in
+                try OpenSSL.withKey(key.pem) { key throws(CertificateError) in
+                    try Self.sign(profile, publicKey: publicKey, with: key, issuer: issuer)
+                }
+            }
+        }
+    }
+
     // MARK: Signing
 
     private static func sign(
@@ -129,6 +147,10 @@ package struct CertificateIssuer: Sendable, Equatable {
         case .root:
             list += [
                 (NID_basic_constraints, "critical,CA:TRUE,pathlen:1"), (NID_key_usage, "critical,keyCertSign,cRLSign"),
+            ]
+        case .successor:
+            list += [
+                (NID_basic_constraints, "critical,CA:TRUE,pathlen:0"), (NID_key_usage, "critical,keyCertSign,cRLSign"),
             ]
         case .intermediate:
             list += [

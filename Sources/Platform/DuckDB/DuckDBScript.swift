@@ -12,6 +12,8 @@ package struct DuckDBRunner: Sendable {
         package var threads = 2
         package var timeoutSeconds = 900.0
         package var niceness: Int32 = 5
+        /// DuckDB ends with the thread that calls `run`, even if this process is killed.
+        package var diesWithThread = false
 
         package init(executable: DuckDBExecutable, temporaryDirectory: String) {
             self.executable = executable
@@ -27,7 +29,9 @@ package struct DuckDBRunner: Sendable {
 
     /// Runs the statements in a new process and returns what they print, one JSON object a line. Stops at the first
     /// error.
-    package func run(_ script: String) throws(DuckDBError) -> [UInt8] {
+    package func run(
+        _ script: String, isCancelled: () -> Bool = { false }
+    ) throws(DuckDBError) -> [UInt8] {
         var child = ChildProcess.Configuration(
             executable: configuration.executable.path, arguments: ["-batch", "-no-init", "-bail", "-jsonlines"])
         child.environment = ["HOME": configuration.temporaryDirectory, "LC_ALL": "C.UTF-8"]
@@ -35,11 +39,12 @@ package struct DuckDBRunner: Sendable {
         child.standardOutput = .pipe
         child.standardError = .pipe
         child.niceness = configuration.niceness
+        child.diesWithStartingThread = configuration.diesWithThread
         let conversation: ChildProcess.Conversation
         do {
             conversation = try ChildProcess(child).converse(
                 input: Array((settings + script).utf8), timeoutSeconds: configuration.timeoutSeconds,
-                maxOutputBytes: Self.maxOutputBytes)
+                maxOutputBytes: Self.maxOutputBytes, isCancelled: isCancelled)
         } catch {
             throw DuckDBError(kind: .unavailable, message: "DuckDB cannot be run: \(error)")
         }

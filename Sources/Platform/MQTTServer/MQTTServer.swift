@@ -24,6 +24,9 @@ package struct MQTTServerConfiguration: Sendable {
     /// A client that takes nothing of what it is sent for this long is dropped.
     package var writeStallSeconds: Double
     package var limits: MQTTLimits
+    /// Per cent of the connections that only clients that were admitted may have. Where others have taken the rest and
+    /// one more comes, the oldest of them is dropped.
+    package var reservedForKnownPercent = 25
     /// Wraps an accepted socket, for example in TLS, which also says who the peer is. Nil: the socket is closed.
     package var transport: @Sendable (StreamSocket) -> (any MQTTTransport)?
 
@@ -127,6 +130,8 @@ final class MQTTServerCore: Sendable {
     let sessions: MQTTSessionBook
     let mailboxes: [MQTTMailbox]
     let connections = Atomic<Int>(0)
+    /// Of `connections`, those that were not admitted (yet).
+    let strangers = Atomic<Int>(0)
     private let names = Atomic<Int>(0)
     /// Sets the names given in this life apart from those of earlier ones.
     private let namePrefix = String(UInt64.random(in: .min ... .max), radix: 36)

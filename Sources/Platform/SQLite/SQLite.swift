@@ -184,6 +184,14 @@ package final class Database {
         }
     }
 
+    /// From now on a checkpoint flushes after every so many bytes and rests as long as that took, so that others who
+    /// wait for the same disk are not held up by one flush of everything.
+    package func flushInSteps(ofBytes bytes: Int) throws {
+        var bytes = Int64(bytes)
+        try check(
+            sqlite3_file_control(handle, "main", Int32(columba_SQLITE_FCNTL_STEPS), &bytes), "write in steps")
+    }
+
     /// Moves WAL content into the database file. Not complete is not an error: readers may hold it up.
     package func checkpoint(_ mode: CheckpointMode) throws -> CheckpointResult {
         // A connection that has not read yet does not know of its WAL and would report success without doing anything.

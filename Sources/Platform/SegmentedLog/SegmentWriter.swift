@@ -19,6 +19,9 @@ final class SegmentWriter: @unchecked Sendable {
     private let insertMeta: Statement
     private(set) var first: Int64?
 
+    /// What a checkpoint flushes at a time: the appending thread's flush waits behind one such step at most.
+    private static let checkpointStepBytes = 1 << 20
+
     /// Opens a prepared segment.
     init(_ name: SegmentName, in directory: String) throws {
         self.name = name
@@ -91,6 +94,7 @@ final class SegmentWriter: @unchecked Sendable {
             if !database.isAutocommit { try? database.execute("ROLLBACK") }
             throw error
         }
+        try database.flushInSteps(ofBytes: Self.checkpointStepBytes)
         _ = try database.checkpoint(.passive)
         return try database.checkpoint(.truncate).isComplete
     }

@@ -6,6 +6,20 @@ package import System
 import Glibc
 import Synchronization
 
+/// How many handshakes one address may begin, in the long run and at once (F99).
+package struct HandshakeLimits: Sendable, Equatable {
+    /// 0: no limit.
+    package var perAddressPerSecond: Double
+    package var burstPerAddress: Int
+    package var exemptsLoopback: Bool
+
+    package init(perAddressPerSecond: Double = 10, burstPerAddress: Int = 200, exemptsLoopback: Bool = true) {
+        self.perAddressPerSecond = perAddressPerSecond
+        self.burstPerAddress = burstPerAddress
+        self.exemptsLoopback = exemptsLoopback
+    }
+}
+
 package final class TLSAcceptor: Sendable {
     private struct Native: Sendable {
         // Safety: an immutable C object counted by reference (atomically); this holds one reference.
@@ -14,14 +28,27 @@ package final class TLSAcceptor: Sendable {
 
     private let tls: ServerTLS
     private let native: Mutex<Native>
+    private let limits: Mutex<HandshakeLimits>
+    // Safety: a C object with a lock of its own, set once; nil where there was no memory for it, then nobody is
+    // counted.
+    private nonisolated(unsafe) let rate: OpaquePointer?
+    private let time: any TimeSource
 
-    package init(_ tls: ServerTLS) throws(TLSError) {
+    package init(
+        _ tls: ServerTLS, limits: HandshakeLimits = HandshakeLimits(), time: any TimeSource
+    ) throws(TLSError) {
+        self.limits = Mutex(limits)
+        self.time = time
+        rate = ctls_rate_create(UInt64.random(in: .min ... .max))
         precondition(tls.credentials.clientAuthorities != nil, "a stream's peer shows a certificate")
         self.tls = tls
         native = Mutex(Native(credentials: try tls.credentials.makeNative()))
     }
 
-    deinit { native.withLock { ctls_credentials_release($0.credentials) } }
+    deinit {
+        ctls_rate_free(rate)
+        native.withLock { ctls_credentials_release($0.credentials) }
+    }
 
     package var handshakeTimeoutSeconds: Int { tls.handshakeTimeoutSeconds }
 
@@ -35,8 +62,22 @@ package final class TLSAcceptor: Sendable {
         ctls_credentials_release(before.credentials)
     }
 
-    /// Nil when there is no memory for it.
+    package func update(_ next: HandshakeLimits) { limits.withLock { $0 = next } }
+
+    private func mayShakeHands(_ socket: StreamSocket) -> Bool {
+        guard let rate else { return true }
+        let limits = limits.withLock { $0 }
+        return ctls_rate_take_socket(
+            rate, socket.descriptor, limits.exemptsLoopback, limits.perAddressPerSecond,
+            Double(limits.burstPerAddress), time.monotonicNanoseconds() / 1_000_000)
+    }
+
+    /// Nil when its address begins handshakes too often, or there is no memory for it.
     package func stream(over socket: StreamSocket) -> TLSStream? {
+        guard mayShakeHands(socket) else {
+            refused("handshake_rate", socket)
+            return nil
+        }
         let credentials = native.withLock { ctls_credentials_retain($0.credentials) }
         defer { ctls_credentials_release(credentials) }
         return TLSStream(socket, self, credentials)

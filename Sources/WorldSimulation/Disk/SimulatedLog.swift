@@ -42,7 +42,10 @@ struct SimulatedLog: RecordLog {
     mutating func append(_ entries: [LogEntry]) {
         guard let head = entries.first else { return }
         if segments.last?.isSealed ?? true {
-            segments.append(Segment(first: nextPosition, last: nextPosition, firstTime: head.timeMicroseconds, lastTime: head.timeMicroseconds))
+            segments.append(
+                Segment(
+                    first: nextPosition, last: nextPosition, firstTime: head.timeMicroseconds,
+                    lastTime: head.timeMicroseconds))
         }
         let index = segments.count - 1
         for entry in entries {

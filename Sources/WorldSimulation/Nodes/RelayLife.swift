@@ -174,12 +174,17 @@ final class RelayLife {
             identity = unsequenced.identity(droneID: report.droneID, digest: digest, at: now)
         }
         let observedAt = report.observedAt ?? receivedAt
-        let wait = board.heard(
+        let hearing = board.heard(
             identity, body: report.body, latitude: report.latitude, longitude: report.longitude,
             observedAt: observedAt, receivedAt: receivedAt, at: now)
-        if wait != nil { throw Problem(status: 429, code: "too_many_reports", detail: "", retryAfterSeconds: 2) }
-        let isLate = node.world.options.mutation == .alertAfterCommit
-        let alerts = isLate ? [] : evaluate(report, identity, observedAt, receivedAt)
+        let isReplayed: Bool
+        switch hearing {
+        case .noted(let late): isReplayed = late
+        case .tooFast:
+            throw Problem(status: 429, code: "too_many_reports", detail: "", retryAfterSeconds: 2)
+        }
+        let isPutOff = node.world.options.mutation == .alertAfterCommit
+        let alerts = isPutOff ? [] : evaluate(report, identity, observedAt, receivedAt, isLate: isReplayed)
         if level >= .full || (level >= .alertsOnly && alerts.isEmpty) {
             throw Problem(status: 503, code: "buffer_full", detail: "", retryAfterSeconds: 30)
         }
@@ -189,11 +194,12 @@ final class RelayLife {
     }
 
     private func evaluate(
-        _ report: ParsedReport, _ identity: ReportIdentity, _ observedAt: Timestamp, _ receivedAt: Timestamp
+        _ report: ParsedReport, _ identity: ReportIdentity, _ observedAt: Timestamp, _ receivedAt: Timestamp,
+        isLate: Bool
     ) -> [[UInt8]] {
         let alerts = alerting.evaluate(
             report, identity: identity, observedAt: observedAt, receivedAt: receivedAt, at: node.monotonic,
-            clockIsGood: { board.hasGoodClock(identity.droneID) })
+            isLate: isLate)
         for alert in alerts { raisedIDs.insert(RowScanner.scan(alert[...]).alertID) }
         return alerts
     }
@@ -204,7 +210,7 @@ final class RelayLife {
             item.payload.withUnsafeBytes { bytes in
                 guard let report = try? parser.parse(bytes), let identity = item.header?.identity else { return }
                 let now = Timestamp(microseconds: node.wallMicroseconds)
-                _ = evaluate(report, identity, report.observedAt ?? now, now)
+                _ = evaluate(report, identity, report.observedAt ?? now, now, isLate: false)
             }
         }
     }

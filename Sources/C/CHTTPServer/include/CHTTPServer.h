@@ -19,7 +19,9 @@ typedef struct chs_stream chs_stream;
 typedef struct chs_limits {
     unsigned max_connections;           // further ones wait in the kernel's queue
     unsigned max_unproven_per_address;  // connections without a good answer yet; 0: no limit
-    bool exempt_loopback;               // from the limit per address
+    bool exempt_loopback;               // from the limits per address
+    double handshakes_per_address_per_s, handshake_burst_per_address;  // TLS only; 0: no limit
+    unsigned reserved_for_known;        // TLS only: of max_connections, for those who have shown a certificate
     unsigned header_ms;                 // from a request's first byte to its complete header
     unsigned body_ms;                   // for each 256 KiB of a body
     unsigned body_grace_ms;             // after which min_body_bytes_per_s counts
@@ -30,7 +32,7 @@ typedef struct chs_limits {
 
 /// Connections open now, and those that were cut since the start, by reason.
 typedef struct chs_counts {
-    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address;
+    uint64_t open, slow_header, slow_body, slow_reader, idle, too_many_of_address, made_room;
 } chs_counts;
 
 typedef struct chs_configuration {
@@ -109,6 +111,9 @@ bool chs_exchange_client_gone(const chs_exchange *exchange);
 
 /// The bytes are copied.
 chs_response *chs_response_create(const void *body, size_t body_length);
+/// The file as it is now, read while it is sent: never in memory as a whole, and it may be unlinked at once. NULL if
+/// it cannot be opened.
+chs_response *chs_response_create_from_file(chs_exchange *exchange, const char *path);
 /// False if libmicrohttpd refuses the header (CR or LF in it, or out of memory).
 bool chs_response_add_header(chs_response *response, const char *name, const char *value);
 

@@ -7,6 +7,13 @@
 #ifndef COLUMBA_SQLITE_VFS_H
 #define COLUMBA_SQLITE_VFS_H
 
+#include <stdint.h>
+
+/// File control of a database, with the address of an `int64_t`: from now on the file is flushed after every so many
+/// bytes written to it, and the writing thread rests for as long as the flush took. 0: no more.
+/// A checkpoint that leaves a whole segment to one flush holds up everyone else's flush for as long as that takes.
+enum { columba_SQLITE_FCNTL_STEPS = 0x636f6c };
+
 /// Registers it, once. Returns its name for `sqlite3_open_v2`, or a null pointer.
 const char *columba_sqlite_vfs(void);
 

@@ -62,6 +62,31 @@ bool ctls_peer_recheck(ctls_peer *peer);
 /// NULL: it showed none (yet).
 const ctls_peer_certificate *ctls_peer_certificate_of(const ctls_peer *peer);
 
+// MARK: How often an address may come
+
+/// An IPv4 address counts by itself, an IPv6 address by its /64: one customer has at least that many.
+typedef struct ctls_address_key {
+    uint8_t bytes[8];
+    bool is_v6, is_loopback;
+} ctls_address_key;
+
+struct sockaddr;
+/// False for unknown families.
+bool ctls_read_address(const struct sockaddr *address, ctls_address_key *key);
+uint64_t ctls_hash_address(const ctls_address_key *key, uint64_t seed);
+
+/// Any thread.
+typedef struct ctls_rate ctls_rate;
+ctls_rate *ctls_rate_create(uint64_t seed);
+/// NULL is fine.
+void ctls_rate_free(ctls_rate *rate);
+/// Whether this address may begin a handshake now. `per_second` 0: no limit. Times are monotonic.
+bool ctls_rate_take(
+    ctls_rate *rate, const ctls_address_key *key, double per_second, double burst, uint64_t now_ms);
+/// The same for the peer of a socket; true where nobody knows who that is.
+bool ctls_rate_take_socket(
+    ctls_rate *rate, int socket, bool exempt_loopback, double per_second, double burst, uint64_t now_ms);
+
 // MARK: A stream over a socket that never blocks. Used by one thread.
 
 typedef struct ctls_stream ctls_stream;

@@ -43,6 +43,25 @@ package struct RecordNumber: Hashable, Sendable {
     }
 }
 
+/// Record numbers of one life of a relay that a table has rows of, one after the other.
+package struct SettledRecords: Hashable, Sendable {
+    package var source: RecordSource
+    package var range: ClosedRange<Int64>
+    /// When the relay received the last of them, microseconds since 1970.
+    package var lastReceivedAt: Int64
+    package var rows: Int
+    /// Of those, with the reason `conflict`.
+    package var conflicts: Int
+
+    package init(source: RecordSource, range: ClosedRange<Int64>, lastReceivedAt: Int64, rows: Int, conflicts: Int) {
+        self.source = source
+        self.range = range
+        self.lastReceivedAt = lastReceivedAt
+        self.rows = rows
+        self.conflicts = conflicts
+    }
+}
+
 /// `files`: paths as the object store's `localPath` gives them. One thread at a time.
 package protocol ArchiveEngine: Sendable {
     /// Whatever an earlier life left in the scratch space goes.
@@ -67,4 +86,19 @@ package protocol ArchiveEngine: Sendable {
     func digests(of identities: Set<ReportIdentity>, in files: [String]) throws -> [ReportIdentity: SHA256Digest]
     /// All digests that files, of any table but `identities`, hold under these record numbers.
     func digests(of records: Set<RecordNumber>, in files: [String]) throws -> [RecordNumber: [SHA256Digest]]
+
+    /// How checkpoints of the tables' logs are written and read; nil if not at all.
+    var checkpoints: (any DeltaCheckpointFormat)? { get }
+    /// The record numbers in files of one table: what a start falls back on when neither the log nor a snapshot of the
+    /// deduplicator has them any more.
+    func settledRecords(in files: [String], of table: TableSchema) throws -> [SettledRecords]
+}
+
+extension ArchiveEngine {
+    package var checkpoints: (any DeltaCheckpointFormat)? { nil }
+
+    package func settledRecords(in files: [String], of table: TableSchema) throws -> [SettledRecords] {
+        guard files.isEmpty else { throw ArchiveError.conversion(type: "no record numbers without a query engine") }
+        return []
+    }
 }

@@ -26,6 +26,10 @@ package struct DuckDBEngine: ArchiveEngine {
         writer = ParquetWriter(duckDB: duckDB, directory: scratchDirectory)
     }
 
+    package var checkpoints: (any DeltaCheckpointFormat)? {
+        DuckDBCheckpoints(duckDB: duckDB, directory: "\(directory)/checkpoints")
+    }
+
     // MARK: - Scratch space
 
     package func reset() throws {
@@ -78,6 +82,37 @@ package struct DuckDBEngine: ArchiveEngine {
                 throw ArchiveError.conversion(type: "unreadable identities")
             }
             return IdentityRange(droneID: fields[0], boot: fields[1], range: first...last)
+        }
+    }
+
+    package func settledRecords(in files: [String], of table: TableSchema) throws -> [SettledRecords] {
+        guard !files.isEmpty else { return [] }
+        struct Row: Decodable {
+            var relay_id: String
+            var epoch: String
+            var first: Int64
+            var last: Int64
+            var received: Int64
+            var rows: Int
+            var conflicts: Int
+        }
+        let reason = table.columns.contains { $0.name == "reason" } ? "reason" : "''"
+        let lines = try duckDB.run(
+            """
+            select relay_id, epoch, min(relay_seq) as first, max(relay_seq) as last,
+              arg_max(epoch_us(received_at), relay_seq) as received, count(*) as rows,
+              count(*) filter (where reason = 'conflict') as conflicts
+            from (select relay_id, epoch, relay_seq, received_at, \(reason) as reason,
+                relay_seq - dense_rank() over (partition by relay_id, epoch order by relay_seq) as island
+              from read_parquet(\(SQLText.list(files))))
+            group by relay_id, epoch, island;
+            """)
+        let decoder = JSONDecoder()
+        return try lines.split(separator: 0x0a).map { line in
+            let row = try decoder.decode(Row.self, from: Data(line))
+            return SettledRecords(
+                source: RecordSource(relayID: row.relay_id, epoch: row.epoch), range: row.first...row.last,
+                lastReceivedAt: row.received, rows: row.rows, conflicts: row.conflicts)
         }
     }
 

@@ -21,6 +21,8 @@ final class MQTTLoop {
     private var nextLoop = 0
     private var connections: [UInt64: MQTTConnection] = [:]
     private var nextID: UInt64 = 1
+    /// Connections that had not been admitted when last looked at, oldest first.
+    private var strangers: [UInt64] = []
     private var dirty: [MQTTConnection] = []
     private var heldBytes = 0
     private var counters = MQTTServerCounters()
@@ -48,10 +50,11 @@ final class MQTTLoop {
         while true {
             let events = mailbox.poll.wait(timeoutMilliseconds: timeoutMilliseconds)
             now = core.time.monotonicNanoseconds()
+            // Letters first: what a client sends after `stopAccepting` has returned is not taken.
+            for letter in mailbox.take() { read(letter) }
             for event in events {
                 if event.token == Self.listenerToken { accept() } else { happened(event) }
             }
-            for letter in mailbox.take() { read(letter) }
             if now >= nextTick { tick() }
             // Before the answers leave: whoever reads one finds it counted.
             mailbox.publish(counters)
@@ -125,6 +128,21 @@ final class MQTTLoop {
         }
         connections[connection.id] = connection
         counters.connections += 1
+        strangers.append(connection.id)
+        core.strangers.add(1, ordering: .relaxed)
+        makeRoom()
+    }
+
+    /// Those that nobody knows may not take the places of those that were admitted (F100).
+    private func makeRoom() {
+        let known = strangers.prefix { id in connections[id].map { $0.peer != nil } ?? true }.count
+        strangers.removeFirst(known)
+        let reserved = configuration.maxConnections * configuration.reservedForKnownPercent / 100
+        guard core.strangers.load(ordering: .relaxed) > configuration.maxConnections - reserved, strangers.count > 1,
+            let oldest = connections[strangers.removeFirst()]
+        else { return }
+        counters.endedByRelay += 1
+        drop(oldest)
     }
 
     // MARK: What happened
@@ -248,6 +266,7 @@ final class MQTTLoop {
         let peer = MQTTPeer(
             identity: identity, clientIdentifier: assigned ?? connect.clientIdentifier, version: connect.version)
         connection.peer = peer
+        core.strangers.subtract(1, ordering: .relaxed)
         counters.admitted += 1
         let client = MQTTSessionBook.Client(identity: identity, identifier: peer.clientIdentifier)
         let known = core.sessions.connected(
@@ -329,6 +348,7 @@ final class MQTTLoop {
         guard connections.removeValue(forKey: connection.id) != nil else { return }
         connection.transport.close()
         core.connections.subtract(1, ordering: .relaxed)
+        if connection.peer == nil { core.strangers.subtract(1, ordering: .relaxed) }
         counters.connections -= 1
         heldBytes -= connection.countedBytes
         connection.countedBytes = 0

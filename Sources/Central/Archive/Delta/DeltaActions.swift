@@ -39,12 +39,35 @@ package struct DeltaAdd: Codable, Hashable, Sendable {
     package var dataChange: Bool
     /// A JSON object in a string: `FileStatistics`.
     package var stats: String?
+    /// What Columba notes with a file: `FileTags`.
+    package var tags: [String: String?]?
+
+    package init(
+        path: String, partitionValues: [String: String?], size: Int, modificationTime: Int64, dataChange: Bool,
+        stats: String?, tags: [String: String?]? = nil
+    ) {
+        self.path = path
+        self.partitionValues = partitionValues
+        self.size = size
+        self.modificationTime = modificationTime
+        self.dataChange = dataChange
+        self.stats = stats
+        self.tags = tags
+    }
 }
 
 package struct DeltaRemove: Codable, Hashable, Sendable {
+    /// Relative to the table, percent-encoded.
     package var path: String
+    /// Milliseconds since 1970.
     package var deletionTimestamp: Int64?
     package var dataChange: Bool
+
+    package init(path: String, deletionTimestamp: Int64?, dataChange: Bool) {
+        self.path = path
+        self.deletionTimestamp = deletionTimestamp
+        self.dataChange = dataChange
+    }
 }
 
 /// Who committed, and what Columba notes with it (`ArchiveNote`).
@@ -70,14 +93,38 @@ package struct DeltaAction: Codable, Hashable, Sendable {
     package static func txn(_ application: String, _ version: Int64, lastUpdated: Int64) -> DeltaAction {
         DeltaAction(txn: DeltaTransaction(appId: application, version: version, lastUpdated: lastUpdated))
     }
-    static func add(_ value: DeltaAdd) -> DeltaAction { DeltaAction(add: value) }
+    package static func add(_ value: DeltaAdd) -> DeltaAction { DeltaAction(add: value) }
+    package static func remove(_ value: DeltaRemove) -> DeltaAction { DeltaAction(remove: value) }
 }
 
 package enum DeltaLogFile {
+    static func folder(table: String) -> String { "\(table)/_delta_log" }
+
     /// `<table>/_delta_log/00000000000000000007.json`
-    static func key(table: String, version: Int64) -> String {
+    package static func key(table: String, version: Int64) -> String {
+        "\(folder(table: table))/\(padded(version)).json"
+    }
+
+    /// `<table>/_delta_log/00000000000000000007.checkpoint.parquet`
+    package static func checkpointKey(table: String, version: Int64) -> String {
+        "\(folder(table: table))/\(padded(version)).checkpoint.parquet"
+    }
+
+    package static func lastCheckpointKey(table: String) -> String { "\(folder(table: table))/_last_checkpoint" }
+
+    /// The version an object of the log belongs to, and whether it is (a part of) a checkpoint; nil for other objects.
+    static func version(ofKey key: String) -> (version: Int64, isCheckpoint: Bool)? {
+        guard let name = key.split(separator: "/").last else { return nil }
+        let parts = name.split(separator: ".")
+        guard parts.count >= 2, parts[0].utf8.count == 20, let version = Int64(parts[0]) else { return nil }
+        if parts.count == 2, parts[1] == "json" { return (version, false) }
+        if parts[1] == "checkpoint", parts.last == "parquet" { return (version, true) }
+        return nil
+    }
+
+    private static func padded(_ version: Int64) -> String {
         let digits = String(version)
-        return "\(table)/_delta_log/" + String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits + ".json"
+        return String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
     }
 
     static func encode(_ actions: [DeltaAction]) throws -> [UInt8] {

@@ -1,0 +1,347 @@
+// Holds what central knows of its fleet, looks at it once a second, and keeps it on disk: ledgers, accounts, gaps,
+// incidents. What it decides is in pure values (`RelayLedger`, `AccountBook`, `IncidentBook`, `RelayCompleteness`);
+// this is their owner, with one thread and one file.
+
+package import Log
+import Models
+package import SyncProtocol
+package import System
+import Synchronization
+
+package final class FleetKeeper: Sendable {
+    private static let tickSeconds = 1.0
+    /// Ledgers change with each batch; losing the last seconds of them costs nothing but the next report.
+    private static let saveSeconds = 5.0
+
+    private struct State {
+        var ledgers: [String: RelayLedger] = [:]
+        var unsaved: Set<String> = []
+        var incidents: IncidentBook
+        var accounts = AccountBook()
+        var mismatches: [AccountBook.Mismatch] = []
+        var savedAt: UInt64 = 0
+        var accountedAt: UInt64?
+        var isStopped = false
+        var wantsLook = false
+
+        /// Looks that a commit or a report calls for come close together: a difference must outlast seconds.
+        mutating func isAccountDue(at monotonic: UInt64) -> Bool {
+            if let accountedAt, Double(monotonic - min(monotonic, accountedAt)) / 1e9 < tickSeconds { return false }
+            accountedAt = monotonic
+            return true
+        }
+    }
+
+    private let fleet: Fleet
+    private let store: FleetStore
+    private let archive: @Sendable () -> ArchiveStatistics
+    private let quarantined: @Sendable () -> [String: Int]
+    private let time: any TimeSource
+    private let log: Log
+    private let state: Monitor<State>
+
+    /// - Parameters:
+    ///   - archive: as of the last commit.
+    ///   - quarantined: records that wait for a decision, by relay.
+    package init(
+        fleet: Fleet, store: FleetStore, time: any TimeSource, log: Log,
+        archive: @escaping @Sendable () -> ArchiveStatistics,
+        quarantined: @escaping @Sendable () -> [String: Int] = { [:] }
+    ) throws {
+        self.fleet = fleet
+        self.store = store
+        self.archive = archive
+        self.quarantined = quarantined
+        self.time = time
+        self.log = log
+        var initial = State(incidents: IncidentBook(try store.incidents()))
+        initial.ledgers = Dictionary(try store.ledgers().map { ($0.relayID, $0) }) { $1 }
+        state = Monitor(initial)
+        look()
+    }
+
+    private var now: Timestamp { Timestamp(microseconds: time.wallMicroseconds()) }
+
+    // MARK: From relays
+
+    /// A relay's report; false where an older one came late.
+    package func take(_ report: RelayReport) -> Bool {
+        let now = now
+        let views = fleet.relays().first { $0.relayID == report.relayID }
+        let isTaken = state.withLock { state in
+            var ledger = state.ledgers[report.relayID] ?? RelayLedger(relayID: report.relayID)
+            let events = ledger.reported(
+                report,
+                durable: { epoch in
+                    views?.epochs.first { $0.epoch == epoch }?.received ?? IntervalSet()
+                }, at: now)
+            guard let events else { return false }
+            state.ledgers[report.relayID] = ledger
+            state.unsaved.insert(report.relayID)
+            for event in events { Self.note(event, of: report.relayID, &state.incidents, at: now) }
+            return true
+        }
+        if isTaken { wake() }
+        return isTaken
+    }
+
+    private static func note(
+        _ event: RelayLedger.Event, of relayID: String, _ incidents: inout IncidentBook, at now: Timestamp
+    ) {
+        switch event {
+        case .rollback:
+            incidents.happened(
+                .rollback, relayID, detail: "its last report knows fewer records than it had sent before", at: now)
+        case .cloned:
+            incidents.happened(.clonedRelay, relayID, detail: "two processes report in turn", at: now)
+        case .counters(let received, let accounted):
+            incidents.goesOn(
+                .accountingMismatch, relayID, count: abs(received - accounted),
+                detail: "the relay's own counters: \(received) received or carried over, \(accounted) accounted for",
+                at: now)
+        case .rulesRefused(let version, _):
+            // The reason is the relay's own text and stands in /v1/rules.
+            incidents.goesOn(.rulesRefused, relayID, count: 1, detail: "version \(version)", at: now)
+        case .rulesSettled: incidents.isOver(.rulesRefused, relayID, at: now)
+        case .returned: break
+        }
+    }
+
+    // MARK: From the archiver's thread
+
+    /// Something was committed, or a decision taken: look soon.
+    package func wake() { state.update { $0.wantsLook = true } }
+
+    // MARK: For any thread
+
+    package var ledgers: [String: RelayLedger] { state.withLock { $0.ledgers } }
+    package var incidents: [Incident] { state.withLock { $0.incidents.all } }
+    package func openIncidents(_ code: IncidentCode) -> Int { state.withLock { $0.incidents.openCount(code) } }
+    package var mismatches: [AccountBook.Mismatch] { state.withLock { $0.mismatches } }
+
+    package func completeness(_ views: [RelayView], _ archive: ArchiveStatistics) -> FleetCompleteness {
+        let now = now
+        let facts = Self.facts(views, archive)
+        let ledgers = ledgers
+        let known = Set(ledgers.keys).union(facts.keys)
+        return FleetCompleteness(
+            known.sorted().map { relayID in
+                var ledger = ledgers[relayID] ?? RelayLedger(relayID: relayID)
+                // A life that began since the last look is one all the same.
+                _ = ledger.observe(facts[relayID] ?? [], at: now)
+                let contact = views.first { $0.relayID == relayID }?.lastContact?.microseconds
+                ledger.lastContactMicroseconds = [ledger.lastContactMicroseconds, contact].compactMap { $0 }.max()
+                return RelayCompleteness(ledger, facts[relayID] ?? [], at: now)
+            })
+    }
+
+    /// False: no such relay.
+    package func retire(_ relayID: String, by: String, note: String) throws -> Bool {
+        let now = now
+        let ledger = state.withLock { state -> RelayLedger? in
+            state.ledgers[relayID]?.retire(by: by, note: note, at: now)
+            return state.ledgers[relayID]
+        }
+        guard let ledger else { return false }
+        try store.save([ledger], incidents: [:])
+        log.warning("relay_retired", ["relay_id": .string(relayID)])
+        return true
+    }
+
+    package func close(_ id: String, by: String, note: String?) throws -> Incident? {
+        let now = now
+        let closed = state.withLock { $0.incidents.close(id, by: by, note: note, at: now) }
+        guard closed != nil else { return nil }
+        try saveIncidents()
+        return closed
+    }
+
+    // MARK: The thread
+
+    package func start() -> WorkerThread { WorkerThread(name: "fleet", stackBytes: 4 << 20) { self.run() } }
+
+    package func stop() { state.update { $0.isStopped = true } }
+
+    private func run() {
+        while true {
+            let isStopped =
+                state.wait(timeoutSeconds: Self.tickSeconds) { state -> Bool? in
+                    if state.isStopped { return true }
+                    defer { state.wantsLook = false }
+                    return state.wantsLook ? false : nil
+                } ?? false
+            look()
+            save(all: isStopped)
+            if isStopped { return }
+        }
+    }
+
+    /// One look at everything.
+    package func look() {
+        let now = now
+        let archive = archive()
+        let views = fleet.relays()
+        let facts = Self.facts(views, archive)
+        let accounts = Self.accounts(facts, archive, ledgers)
+        let quarantined = quarantined()
+        let monotonic = time.monotonicNanoseconds()
+        let wanted = state.withLock { state -> [(String, String, IntervalSet)] in
+            var wanted: [(String, String, IntervalSet)] = []
+            for view in views {
+                var ledger = state.ledgers[view.relayID] ?? RelayLedger(relayID: view.relayID)
+                let known = facts[view.relayID] ?? []
+                if ledger.observe(known, at: now) { state.unsaved.insert(view.relayID) }
+                if let contact = view.lastContact?.microseconds, contact > ledger.lastContactMicroseconds ?? .min {
+                    ledger.lastContactMicroseconds = contact
+                    state.unsaved.insert(view.relayID)
+                }
+                wanted += known.map { (view.relayID, $0.epoch, ledger.wanted($0, at: now)) }
+                Self.judge(&ledger, known, archive, &state.incidents, at: now)
+                state.ledgers[view.relayID] = ledger
+            }
+            if state.isAccountDue(at: monotonic) {
+                state.mismatches = state.accounts.look(
+                    accounts, tableReports: archive.reports,
+                    notedReports: archive.relays.reduce(0) { $0 + $1.reports })
+            }
+            Self.judge(state.mismatches, Array(state.ledgers.values), &state.incidents, at: now)
+            for relayID in Set(state.ledgers.keys).union(quarantined.keys) {
+                let count = quarantined[relayID] ?? 0
+                state.incidents.goesOn(.quarantined, relayID, count: count, detail: "\(count) records", at: now)
+            }
+            return wanted
+        }
+        for (relayID, epoch, numbers) in wanted { fleet.want(numbers, relayID: relayID, epoch: epoch) }
+        report()
+    }
+
+    private static func judge(
+        _ ledger: inout RelayLedger, _ facts: [LifeFacts], _ archive: ArchiveStatistics,
+        _ incidents: inout IncidentBook, at now: Timestamp
+    ) {
+        let relayID = ledger.relayID
+        let states = archive.relays.filter { $0.relayID == relayID }
+        let recordConflicts = states.reduce(0) { $0 + $1.recordConflicts }
+        let conflicts = max(0, states.reduce(0) { $0 + $1.conflicts } - recordConflicts)
+        if conflicts > ledger.conflictsRaised {
+            let count = conflicts - ledger.conflictsRaised
+            incidents.happened(.identityConflict, relayID, count: count, detail: "\(conflicts) in all", at: now)
+            ledger.conflictsRaised = conflicts
+        }
+        if recordConflicts > ledger.recordConflictsRaised {
+            let count = recordConflicts - ledger.recordConflictsRaised
+            incidents.happened(.recordConflict, relayID, count: count, detail: "\(recordConflicts) in all", at: now)
+            ledger.recordConflictsRaised = recordConflicts
+        }
+        let completeness = RelayCompleteness(ledger, facts, at: now)
+        if completeness.lost > ledger.lostRaised {
+            let count = completeness.lost - ledger.lostRaised
+            incidents.happened(
+                .recordsLost, relayID, count: count, detail: "\(completeness.lost) records in all", at: now)
+        }
+        ledger.lostRaised = completeness.lost
+        let overdue = ledger.isRetired ? 0 : facts.reduce(0) { $0 + ledger.overdue($1, at: now).count }
+        incidents.goesOn(.gapOpen, relayID, count: overdue, detail: "\(overdue) records", at: now)
+    }
+
+    private static func judge(
+        _ mismatches: [AccountBook.Mismatch], _ ledgers: [RelayLedger], _ incidents: inout IncidentBook,
+        at now: Timestamp
+    ) {
+        for ledger in ledgers where ledger.reportsNotAddingUp < AccountBook.reportsBeforeMismatch {
+            let found = mismatches.filter { $0.relayID == ledger.relayID }
+            incidents.goesOn(
+                .accountingMismatch, ledger.relayID, count: found.count, detail: found.first?.detail ?? "", at: now)
+        }
+        let own = mismatches.filter { $0.relayID == nil }
+        incidents.goesOn(.accountingMismatch, nil, count: own.count, detail: own.first?.detail ?? "", at: now)
+    }
+
+    /// Tells the log what opened and closed.
+    private func report() {
+        for change in state.withLock({ $0.incidents.takeChanges() }) {
+            let incident = change.incident
+            let values: KeyValuePairs<String, LogValue> = [
+                "code": .string(incident.code.rawValue), "relay_id": .string(incident.relayID ?? "central"),
+                "count": .int(incident.count), "detail": .string(incident.detail),
+            ]
+            switch change.kind {
+            case .opened: log.error("incident_opened", values)
+            case .closed: log.info("incident_closed", values)
+            }
+        }
+    }
+
+    private func save(all: Bool) {
+        saveLogged { try saveIncidents() }
+        let monotonic = time.monotonicNanoseconds()
+        let ledgers = state.withLock { state -> [RelayLedger] in
+            let isDue = Double(monotonic - min(monotonic, state.savedAt)) / 1e9 >= Self.saveSeconds
+            guard all || isDue else { return [] }
+            state.savedAt = monotonic
+            defer { state.unsaved = [] }
+            return state.unsaved.compactMap { state.ledgers[$0] }
+        }
+        saveLogged {
+            do { try store.save(ledgers, incidents: [:]) } catch {
+                state.withLock { $0.unsaved.formUnion(ledgers.map(\.relayID)) }
+                throw error
+            }
+        }
+    }
+
+    private func saveIncidents() throws {
+        let changed = state.withLock { $0.incidents.takeUnsaved() }
+        do { try store.save([], incidents: changed) } catch {
+            state.withLock { $0.incidents.notSaved(changed.keys) }
+            throw error
+        }
+    }
+
+    private func saveLogged(_ work: () throws -> Void) {
+        do { try work() } catch { log.error("fleet_not_saved", ["error": .string("\(error)")]) }
+    }
+}
+
+extension FleetKeeper {
+    /// By relay.
+    static func facts(_ views: [RelayView], _ archive: ArchiveStatistics) -> [String: [LifeFacts]] {
+        // What is archived and its times from one reading: the views may know of a commit more.
+        var states: [RecordSource: RelayArchiveState] = [:]
+        for state in archive.relays { states[RecordSource(relayID: state.relayID, epoch: state.epoch)] = state }
+        return Dictionary(
+            uniqueKeysWithValues: views.map { view in
+                (
+                    view.relayID,
+                    view.epochs.map { epoch in
+                        let state = states[RecordSource(relayID: view.relayID, epoch: epoch.epoch)]
+                        return LifeFacts(
+                            epoch: epoch.epoch, durable: epoch.received, archived: state?.archived ?? IntervalSet(),
+                            lastReceivedAt: state?.lastReceivedAt ?? [:])
+                    }
+                )
+            })
+    }
+
+    static func accounts(
+        _ facts: [String: [LifeFacts]], _ archive: ArchiveStatistics, _ ledgers: [String: RelayLedger]
+    ) -> [(relayID: String, lives: [AccountBook.Life])] {
+        var lives: [String: [AccountBook.Life]] = [:]
+        for state in archive.relays {
+            var life = AccountBook.Life(epoch: state.epoch, archivedNumbers: state.archived.count)
+            (life.reports, life.alerts, life.duplicates) = (state.reports, state.alerts, state.duplicates)
+            (life.conflicts, life.recordConflicts) = (state.conflicts, state.recordConflicts)
+            life.rejected = state.rejectedCount
+            let known = ledgers[state.relayID]?.life(state.epoch)
+            if let known, known.isHeld {
+                life.told = RelayReport.Epoch(
+                    epoch: known.epoch, through: known.told, waiting: known.waiting, missing: known.missing,
+                    missingCount: known.missingCount)
+                life.archivedOfTold =
+                    known.told > 0 ? state.archived.intersection(IntervalSet(1...known.told)).count : 0
+            }
+            lives[state.relayID, default: []].append(life)
+        }
+        return lives.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+}
