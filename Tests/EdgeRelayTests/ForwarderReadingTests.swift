@@ -22,21 +22,26 @@ struct ForwarderReadingTests {
         defer { log.close() }
         let payload =
             Array(#"{"x":""#.utf8) + Array(repeating: UInt8(ascii: "x"), count: bytes - 8) + Array(#""}"#.utf8)
-        for n in 1...count {
-            let header =
-                n % 10 == 0
-                ? []
-                : RecordHeader(
-                    identity: ReportIdentity(droneID: "d", boot: "b", seq: Int64(n)), digest: SHA256.hash("\(n)"),
-                    isAssigned: false
-                ).encoded()
-            try header.withUnsafeBytes { header in
-                try payload.withUnsafeBytes { payload in
-                    _ = try log.append([
-                        NewLogEntry(
+        let headers = (1...count).map { n -> [UInt8] in
+            if n % 10 == 0 { return [] }
+            let identity = ReportIdentity(droneID: "d", boot: "b", seq: Int64(n))
+            return RecordHeader(identity: identity, digest: SHA256.hash("\(n)"), isAssigned: false).encoded()
+        }
+        try payload.withUnsafeBytes { payload in
+            for first in stride(from: 0, to: count, by: 100) {
+                // One transaction: their headers lie one behind the other.
+                let group = Array(headers[first..<min(count, first + 100)])
+                try group.flatMap { $0 }.withUnsafeBytes { bytes in
+                    var start = 0
+                    let entries = group.enumerated().map { index, header in
+                        defer { start += header.count }
+                        let n = first + index + 1
+                        return NewLogEntry(
                             timeMicroseconds: Int64(n), kind: n % 10 == 0 ? BufferKind.alert : BufferKind.report,
-                            header: header, payload: payload)
-                    ])
+                            header: UnsafeRawBufferPointer(rebasing: bytes[start..<start + header.count]),
+                            payload: payload)
+                    }
+                    _ = try log.append(entries)
                 }
             }
         }

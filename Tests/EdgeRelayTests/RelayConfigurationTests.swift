@@ -41,7 +41,9 @@ struct RelayConfigurationTests {
             ("buffer: {max_bytes: 1}", "buffer.max_bytes"),
             ("buffer: {segment_bytes: 1000000000, max_bytes: 2000000000}", "buffer.segment_bytes"),
             (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
-            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"), ("tls: {cert: \"a\"}", "tls.key"),
+            ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"),
+            ("forward: {live_share: 0}", "forward.live_share"), ("forward: {live_share: 1}", "forward.live_share"),
+            ("forward: {max_bytes_per_s: 499}", "forward.max_bytes_per_s"), ("tls: {cert: \"a\"}", "tls.key"),
             ("tls: {cert: \"a\", key: \"a\"}", "tls.client_ca"), ("tls: {crt: \"a\"}", "tls.crt"),
             (#"central: ["https://x"]"#, "central[0]"), ("tls: {recheck_s: 61}", "tls.recheck_s"),
             (#"console_listen: "0.0.0.0:1""#, "console_listen"),
@@ -49,6 +51,14 @@ struct RelayConfigurationTests {
     func refused(_ members: String, _ key: String) {
         let error = #expect(throws: ConfigurationError.self) { try parse(members) }
         #expect(error?.key == key)
+    }
+
+    @Test("how the uplink is shared and capped reaches the forwarder")
+    func forward() throws {
+        let limits = try parse("forward: {max_bytes_per_s: 20000, live_share: 0.8, max_in_flight: 2}").forward.limits
+        #expect(limits.maxBytesPerSecond == 20_000 && limits.liveShare == 0.8 && limits.maxInFlight == 2)
+        let defaults = try parse("").forward.limits
+        #expect(defaults.maxBytesPerSecond == nil && defaults.liveShare == 0.5 && defaults.maxBatchBytes == 1 << 20)
     }
 
     @Test(
