@@ -296,4 +296,21 @@ struct ForwarderRecoveryTests {
         }
         #expect(from == [1, 11])
     }
+
+    @Test("a request that is cut off under way halves the next batch, one that is refused at once does not")
+    func shrinks() throws {
+        var machine = machine(through: 10_000)
+        let before = machine.batchBytes
+        let refused = try send(&machine, at: Self.second)
+        machine.failed(refused.id, .unreachable, at: Self.second + 1, jitter: 0)
+        #expect(machine.batchBytes == before)
+        let cut = try send(&machine, at: 2 * Self.second)
+        machine.failed(cut.id, .timedOut, at: 12 * Self.second, jitter: 0)
+        #expect(machine.batchBytes == before / 2)
+        let through = try send(&machine, at: 13 * Self.second)
+        machine.acknowledged(
+            through.id, Acknowledgement(received: through.numbers, archived: IntervalSet()),
+            at: 13 * Self.second + Self.second / 100)
+        #expect(machine.batchBytes == before * 2)
+    }
 }
