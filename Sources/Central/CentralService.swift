@@ -37,6 +37,8 @@ package final class CentralService: Sendable {
     private let liveThread: WorkerThread
     private let upkeep: UpkeepLoop
     private let upkeepThread: WorkerThread
+    private let jobs: JobService
+    private let jobThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -82,8 +84,11 @@ package final class CentralService: Sendable {
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
             relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
+        let jobs = try JobService.make(
+            configuration, duckDB: duckDB, lake: lake, queries: queries, time: time, log: log)
+        self.jobs = jobs
         let console = AnalystConsole(
-            queries: queries,
+            queries: queries, jobs: jobs,
             figures: {
                 var figures = base.now()
                 figures.runningQueries = queries.runningQueries
@@ -100,14 +105,19 @@ package final class CentralService: Sendable {
         liveThread = live.start()
         let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
+        jobThread = WorkerThread(name: "jobs", stackBytes: 2 << 20) { jobs.run() }
         servers = try Self.serve(
             configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
+        announce(archiver.statistics)
+    }
+
+    private func announce(_ archive: ArchiveStatistics) {
         log.info(
             "central_ready",
             [
-                "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archiver.statistics.version),
-                "reports": .int(archiver.statistics.reports), "waiting_batches": .int(stream.batches(after: 0)),
+                "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archive.version),
+                "reports": .int(archive.reports), "waiting_batches": .int(stream.batches(after: 0)),
             ])
     }
 
@@ -184,9 +194,11 @@ package final class CentralService: Sendable {
         for server in servers { server.stop() }
         loop.stop()
         upkeep.stop()
+        jobs.stop()
         archiveThread.join()
         liveThread.join()
         upkeepThread.join()
+        jobThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }

@@ -18,6 +18,7 @@ package enum ColumbaProgram {
         (CompleteCommand.specification, CompleteCommand.run),
         (QuarantineCommand.specification, QuarantineCommand.run),
         (IncidentsCommand.specification, IncidentsCommand.run),
+        (JobsCommand.specification, JobsCommand.run),
         (RulesCommand.specification, RulesCommand.run),
         (EnrollCommand.specification, EnrollCommand.run),
     ]

@@ -6,16 +6,18 @@ import Models
 
 package final class AnalystConsole: CentralConsole {
     private let queries: QueryService
+    private let jobs: JobService
     private let instruments: CentralMetrics
     private let figures: @Sendable () -> CentralFigures
     private let readiness: @Sendable () -> Bool
     private let moreMetrics: @Sendable () -> [UInt8]
 
     init(
-        queries: QueryService, figures: @escaping @Sendable () -> CentralFigures,
+        queries: QueryService, jobs: JobService, figures: @escaping @Sendable () -> CentralFigures,
         readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.queries = queries
+        self.jobs = jobs
         self.figures = figures
         self.readiness = readiness
         self.moreMetrics = moreMetrics
@@ -24,8 +26,9 @@ package final class AnalystConsole: CentralConsole {
 
     package func status() -> [UInt8] { figures().statusJSON() }
     package func relays() -> [UInt8] { figures().relaysJSON() }
-    package func metrics() -> [UInt8] { instruments.render() + moreMetrics() }
+    package func metrics() -> [UInt8] { instruments.render() + jobs.metrics() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
+    package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
     package func page() -> [UInt8] { CentralPage.html(figures()) }
 
     // MARK: SQL

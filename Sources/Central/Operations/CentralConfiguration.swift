@@ -51,6 +51,7 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
+    package var jobs = JobSettings()
     package var security = Security()
 }
 
@@ -80,6 +81,7 @@ extension CentralConfiguration {
         }
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
+        configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)

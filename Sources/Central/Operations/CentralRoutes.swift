@@ -12,6 +12,7 @@ package protocol CentralConsole: Sendable {
     func isReady() -> Bool
     func page() -> [UInt8]
     func sql(_ exchange: HTTPExchange)
+    func jobs(_ exchange: HTTPExchange)
 }
 
 package struct CentralRoutes: HTTPHandler {
@@ -38,7 +39,8 @@ package struct CentralRoutes: HTTPHandler {
     }
 
     private enum Route {
-        case batch(BatchName), acknowledgements(String, String), sql, analyst, page(String), desk(DeskRoute)
+        case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
+            DeskRoute)
     }
 
     private func route(_ path: String) -> Route? {
@@ -46,7 +48,7 @@ package struct CentralRoutes: HTTPHandler {
         case "/livez", "/readyz": return .page(path)
         case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
-        default: break
+        default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
         if servesAnalysts, analysts.answers(path) { return .analyst }
         if let desk = DeskRoute(path: path, relays: takesBatches, analysts: servesAnalysts) { return .desk(desk) }
@@ -64,6 +66,7 @@ package struct CentralRoutes: HTTPHandler {
             case .acknowledgements: (["GET"], 0)
             case .sql: (["POST"], Self.statementBytes)
             case .analyst: (["GET"], 0)
+            case .jobs(let path): (JobService.methods(path), 0)
             case .page: (["GET", "HEAD"], 0)
             case .desk(let desk): (desk.methods, desk.bodyBytes(head.method))
             }
@@ -86,6 +89,7 @@ package struct CentralRoutes: HTTPHandler {
         case .sql: console.sql(exchange)
         case .analyst: analysts.handle(exchange)
         case .desk(let route): desk.handle(exchange, route)
+        case .jobs: console.jobs(exchange)
         case .page(let path): exchange.respond(page(path))
         case nil: exchange.respond(Self.notFound)
         }

@@ -25,6 +25,12 @@ struct LakeViews {
         script += "create view \(schema.name) as select \(names) from read_parquet(\(SQLText.list(files))\(options));\n"
     }
 
+    /// Views made elsewhere, and the files they read.
+    mutating func add(script: String, paths: [String]) {
+        self.script += script
+        self.paths += paths
+    }
+
     /// After the tables.
     mutating func addHelpers() { script += SQLHelpers.script }
 

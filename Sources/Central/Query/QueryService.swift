@@ -14,6 +14,7 @@ package final class QueryService: Sendable {
     private let configuration: QueryConfiguration
     private let lake: any ObjectStore
     private let tables: Mutex<[DeltaTable]>
+    private let derived: DerivedTables
     private let relays: @Sendable () -> [RelayRow]
     private let completeThrough: @Sendable () -> Timestamp?
     private let time: any TimeSource
@@ -32,6 +33,8 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
+        derived = DerivedTables(
+            lake: lake, duckDB: configuration.duckDB, scratchDirectory: configuration.scratchDirectory)
         try FileSystem.removeTree(configuration.scratchDirectory)
         try FileSystem.makeDirectories(configuration.scratchDirectory)
     }
@@ -57,7 +60,7 @@ package final class QueryService: Sendable {
                     request: request, configuration: configuration,
                     scratch: try QueryScratch(in: configuration.scratchDirectory), completeThrough: completeThrough(),
                     time: time, isCancelled: isCancelled)
-                return try run.answer(views())
+                return try run.answer(views(for: request.sql))
             }
         }
     }
@@ -66,7 +69,7 @@ package final class QueryService: Sendable {
     package func describe(_ statements: [String]) throws(Problem) -> [Result<[QueryColumn], Problem>] {
         try admitted(isExport: false) { () throws(Problem) in
             try Self.archiveErrors {
-                let views = try views()
+                let views = try views(for: statements.joined(separator: ";"))
                 return try statements.map { sql in
                     let run = QueryRun(
                         request: QueryRequest(sql: sql, format: .json), configuration: configuration,
@@ -132,7 +135,7 @@ package final class QueryService: Sendable {
     }
 
     /// The newest committed versions. A table nobody has created yet is an empty view.
-    private func views() throws -> LakeViews {
+    func views(for sql: String) throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
             let runner = DuckDBRunner(
@@ -148,6 +151,7 @@ package final class QueryService: Sendable {
         var views = LakeViews()
         for table in tables { views.add(table, try table.refresh()) }
         views.addRelays(relays())
+        derived.add(to: &views, mentionedIn: sql)
         views.addHelpers()
         return views
     }
