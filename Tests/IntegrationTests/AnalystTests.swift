@@ -215,7 +215,7 @@ final class AnalystTests {
 
     @Test("a query ends when its client has gone, long before its time limit")
     func clientGone() throws {
-        let endless = "select count(*) from range(10000000000) a, range(10000000) b where a.range + b.range = -1"
+        let endless = "select count(*) from range(1000000000000000) t(i) where hash(i) = 42"
         let body = try JSONSerialization.data(withJSONObject: ["sql": endless])
         func running() -> Int? {
             let status = try? station.json(station.central, "/v1/status")
