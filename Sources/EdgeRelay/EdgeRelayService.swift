@@ -59,9 +59,8 @@ package final class EdgeRelayService: Sendable {
         identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
-        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
         (delivery, alerting) = try Self.alerting(
-            configuration, rules, book, recovered: recovered.alerts, time: time, log: log)
+            configuration, rules, recovered: recovered.alerts, time: time, log: log)
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
@@ -80,8 +79,7 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level },
-            onImpersonation: { certificates.impersonation(by: $0) })
+            unsequenced: recovered.unsequenced, level: { gauge.level }, onImpersonation: certificates.impersonation)
         mqtt = try MQTTListener(configuration, ingest: ingest, identity: certificates, time: time, log: log)
         let mqtt = mqtt
         operations = RelayOperations(
@@ -92,7 +90,7 @@ package final class EdgeRelayService: Sendable {
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         console = Console(
-            relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
+            relayID: relayID, time: time, board: board, book: alerting.book, delivery: delivery, writer: writer,
             figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
@@ -101,7 +99,7 @@ package final class EdgeRelayService: Sendable {
         // 6. What happens by itself.
         reporter = link.reporter(storage, forwarder, operations, writer, time: time) { figures.now() }
         maintenance = Maintenance(
-            time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
+            time: time, log: log.component("maintenance"), keeper: keeper, book: alerting.book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
             eachRound: operations.eachRound { figures.now().summary })
         store.startBackground()
@@ -112,9 +110,9 @@ package final class EdgeRelayService: Sendable {
     }
 
     private static func alerting(
-        _ configuration: RelayConfiguration, _ rules: RuleSet, _ book: AlertBook, recovered: [AlertEntry],
-        time: any TimeSource, log: Log
+        _ configuration: RelayConfiguration, _ rules: RuleSet, recovered: [AlertEntry], time: any TimeSource, log: Log
     ) throws -> (AlertDelivery, Alerting) {
+        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
         book.restore(recovered)
         let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
         let alerting = Alerting(

@@ -169,6 +169,7 @@ extension CentralOpenAPI {
     /// Members of `components`.
     static let fleetComponents = #"""
         "parameters": {
+              \#(JobOpenAPI.parameters),
               "Id": {
                 "name": "id",
                 "in": "path",

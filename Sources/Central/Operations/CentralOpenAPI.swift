@@ -96,6 +96,8 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(analystPaths),
+            \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
@@ -153,6 +155,7 @@ enum CentralOpenAPI {
           "components": {
             \#(fleetComponents)
             "schemas": {
+              \#(JobOpenAPI.schemas)
               \#(fleetSchemas)
               "Statement": {
                 "type": "object",
