@@ -1,7 +1,7 @@
-// An acknowledgement small enough for a slow link. Alerts and live reports go ahead of a backlog, so there may be tens of
-// thousands of ranges; all of them in each answer would take longer than the batch. An answer to a batch tells about the
-// batch's numbers, one to a question about those from the asked one on (`?from=`); of the rest it lists a few ranges at
-// either end. What an answer leaves out, a later one tells: the backlog closes the gaps from the oldest on.
+// An acknowledgement small enough for a slow link. Alerts and live reports go ahead of a backlog, so there may be tens
+// of thousands of ranges; all of them in each answer would take longer than the batch. An answer to a batch tells about
+// the batch's numbers, one to a question about those from the asked one on (`?from=`); of the rest it lists a few
+// ranges at either end. What an answer leaves out, a later one tells: the backlog closes the gaps from the oldest on.
 
 extension Acknowledgement {
     /// The answer to a batch that spans these numbers.

@@ -15,7 +15,13 @@ final class DerivedTables: Sendable {
     private let lake: any ObjectStore
     private let tables = Mutex<[String: DeltaTable]>([:])
 
-    init(lake: any ObjectStore) { self.lake = lake }
+    /// Other engines write checkpoints by themselves, and old versions of their logs go.
+    private let checkpoints: any DeltaCheckpointFormat
+
+    init(lake: any ObjectStore, checkpoints: any DeltaCheckpointFormat) {
+        self.lake = lake
+        self.checkpoints = checkpoints
+    }
 
     /// `[a-z][a-z0-9_]{0,62}`: the same in SQL, in a path and in Spark.
     static func isName(_ name: String) -> Bool {
@@ -79,7 +85,7 @@ final class DerivedTables: Sendable {
     /// Kept open: a look is then one question for the next version.
     private func table(_ name: String) throws -> DeltaTable {
         if let table = tables.withLock({ $0[name] }) { return table }
-        let table = try DeltaTable(Self.schema(name), in: lake, createdAt: nil)
+        let table = try DeltaTable(Self.schema(name), in: lake, createdAt: nil, checkpoints: checkpoints)
         tables.withLock { $0[name] = table }
         return table
     }

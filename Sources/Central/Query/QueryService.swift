@@ -19,6 +19,7 @@ package final class QueryService: Sendable {
     private let completeThrough: @Sendable () -> Timestamp?
     private let time: any TimeSource
     private let running = Mutex(0)
+    private let checkpoints: DuckDBCheckpoints
 
     /// `relays` gives the rows of the view of that name, `completeThrough` how complete the archive is as a whole.
     package init(
@@ -33,7 +34,10 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
-        derived = DerivedTables(lake: lake)
+        let runner = DuckDBRunner(
+            .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
+        checkpoints = DuckDBCheckpoints(duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
+        derived = DerivedTables(lake: lake, checkpoints: checkpoints)
         try FileSystem.removeTree(configuration.scratchDirectory)
         try FileSystem.makeDirectories(configuration.scratchDirectory)
     }
@@ -93,10 +97,6 @@ package final class QueryService: Sendable {
     private func views(for sql: String) throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
-            let runner = DuckDBRunner(
-                .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
-            let checkpoints = DuckDBCheckpoints(
-                duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
             tables = try [TableSchema.reports, .duplicates, .alerts].map { schema in
                 try DeltaTable(schema, in: lake, createdAt: nil, checkpoints: checkpoints)
             }
