@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-drain bench-peers bench-start deps-bench spark-test deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state deps-bench spark-test deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -12,7 +12,7 @@ ARGS ?=
 STRICT_BUILD := .build/strict
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tools-swift:
 	@command -v swift >/dev/null 2>&1 || { echo "columba: swift is missing; install the Swift 6.3 toolchain (swift.org/install)" >&2; exit 1; }
@@ -22,6 +22,7 @@ deps-run: tools-swift
 	@deploy/tools/install-duckdb
 
 deps-test: deps-run
+	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
 
 deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader
@@ -64,6 +65,14 @@ bench-peers: deps-bench ## Measures the relay beside Redis, PostgreSQL, NATS Jet
 bench-start: deps-run ## Measures a relay's start with ten million records waiting
 	@swift build -c release --build-tests
 	@COLUMBA_MEASURE_START=10000000 swift test -c release --skip-build --disable-xctest --filter StartMeasurement
+
+bench-state: deps-run ## Measures what exact deduplication keeps: 100,000 drones, 1,440 reports each, 1 % late
+	@swift build --build-tests
+	@COLUMBA_MEASURE_STATE=1 swift test --skip-build --disable-xctest --filter StateMeasurement
+
+bench-archive: deps-run ## Columba's archive beside PostgreSQL, ClickHouse and DuckDB on the same reports (BENCH_REPORTS=5000000)
+	@swift build -c release
+	@bench/archive/run
 
 spark-test: deps-test ## Runs the Spark jobs locally and holds their results against SQL (fetches PySpark, needs Java 17)
 	@deploy/tools/install-spark

@@ -33,8 +33,12 @@ package final class CentralService: Sendable {
     private let enrolmentServer: HTTPServer?
     private let streamThread: WorkerThread
     private let archiveThread: WorkerThread
+    private let live: LiveView
+    private let liveThread: WorkerThread
     private let upkeep: UpkeepLoop
     private let upkeepThread: WorkerThread
+    private let jobs: JobService
+    private let jobThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -79,10 +83,12 @@ package final class CentralService: Sendable {
         let queries = try QueryService(
             configuration: configuration.query.limits(
                 duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map { $0.row } },
-            completeThrough: { base.now().completeThrough })
+            relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
+        let jobs = try JobService.make(
+            configuration, duckDB: duckDB, lake: lake, queries: queries, time: time, log: log)
+        self.jobs = jobs
         let console = AnalystConsole(
-            queries: queries,
+            queries: queries, jobs: jobs,
             figures: {
                 var figures = base.now()
                 figures.runningQueries = queries.runningQueries
@@ -95,15 +101,23 @@ package final class CentralService: Sendable {
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
+        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        liveThread = live.start()
+        let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
+        jobThread = WorkerThread(name: "jobs", stackBytes: 2 << 20) { jobs.run() }
         servers = try Self.serve(
-            configuration, intake, console, parts.fleetDesk { base.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
+        announce(archiver.statistics)
+    }
+
+    private func announce(_ archive: ArchiveStatistics) {
         log.info(
             "central_ready",
             [
-                "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archiver.statistics.version),
-                "reports": .int(archiver.statistics.reports), "waiting_batches": .int(stream.batches(after: 0)),
+                "port": .int(port), "analyst_port": .int(analystPort), "version": .int(archive.version),
+                "reports": .int(archive.reports), "waiting_batches": .int(stream.batches(after: 0)),
             ])
     }
 
@@ -121,6 +135,16 @@ package final class CentralService: Sendable {
         return (lake, try Archiver(settings, time: time))
     }
 
+    private static func live(
+        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: stream, queries: queries,
+            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            log: log.component("live"))
+    }
+
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
     private static func directory(_ path: String) throws -> String {
         try FileSystem.makeDirectories(path)
@@ -133,8 +157,8 @@ package final class CentralService: Sendable {
     package var analystPort: UInt16 { servers[servers.count - 1].port }
 
     private static func serve(
-        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole, _ desk: FleetDesk,
-        _ identity: CentralIdentity
+        _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -142,7 +166,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, desk: desk, takesBatches: batches, servesAnalysts: analysts),
+                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
+                    servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -161,14 +186,19 @@ package final class CentralService: Sendable {
     package func stop() {
         enrolmentServer?.stop()
         for server in servers { server.stopAccepting() }
+        live.stop()
+        live.finishFollowers()
         parts.desk.stop()
         stream.close()
         streamThread.join()
         for server in servers { server.stop() }
         loop.stop()
         upkeep.stop()
+        jobs.stop()
         archiveThread.join()
+        liveThread.join()
         upkeepThread.join()
+        jobThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }
@@ -233,6 +263,9 @@ extension CentralConfiguration.Query {
         limits.timeoutSeconds = timeoutSeconds
         limits.maxRows = maxRows
         limits.maxConcurrent = maxConcurrent
+        limits.minGroup = minGroup
+        limits.exportTimeoutSeconds = exportTimeoutSeconds
+        limits.maxExportBytes = maxExportBytes
         return limits
     }
 }

@@ -13,9 +13,12 @@ package enum ColumbaProgram {
         (SendCommand.specification, SendCommand.run),
         (AlertsCommand.specification, AlertsCommand.run),
         (SQLCommand.specification, SQLCommand.run),
+        (StatsCommand.specification, StatsCommand.run),
+        (ExportCommand.specification, ExportCommand.run),
         (CompleteCommand.specification, CompleteCommand.run),
         (QuarantineCommand.specification, QuarantineCommand.run),
         (IncidentsCommand.specification, IncidentsCommand.run),
+        (JobsCommand.specification, JobsCommand.run),
         (RulesCommand.specification, RulesCommand.run),
         (EnrollCommand.specification, EnrollCommand.run),
     ]

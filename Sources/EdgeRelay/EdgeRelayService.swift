@@ -49,9 +49,8 @@ package final class EdgeRelayService: Sendable {
         self.log = log
         relayID = own.relayID
         let startedAt = Timestamp(microseconds: time.wallMicroseconds())
-        let relayRules = RelayRules(own, log: log.component("rules"))
-        let rules = try relayRules.rules(own)
-        let configuration = own.with(relayRules.limits(own: own.limits))
+        let link = try FleetLink(own, log: log)
+        let (rules, configuration) = (link.ruleSet, link.configuration)
 
         // 1. What is on disk.
         storage = try RelayStorage(configuration, time: time, startedAt: startedAt, log: log)
@@ -60,16 +59,13 @@ package final class EdgeRelayService: Sendable {
         identity = certificates
 
         // 2. Alerts: they need nothing of what follows (I6).
-        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
-        book.restore(recovered.alerts)
         (delivery, alerting) = try Self.alerting(
-            configuration, rules, book, recovered: recovered.alerts, time: time, log: log)
+            configuration, rules, recovered: recovered.alerts, time: time, log: log)
         let board = DroneBoard(configuration.limits)
 
         // 3. The uplink.
         let wake = MaintenanceWake()
-        let bell = ReporterBell(rules: relayRules)
-        forwarder = Self.forwarder(configuration, storage, bell, time: time, log: log) { wake.ring() }
+        forwarder = Self.forwarder(configuration, storage, link.bell, time: time, log: log) { wake.ring() }
 
         // 4. The buffer's writer: what it commits, the uplink hears of.
         let gauge = BufferGauge(configuration, storage)
@@ -83,30 +79,27 @@ package final class EdgeRelayService: Sendable {
         // 5. What is asked from outside.
         let ingest = ReportIngest(
             relayID: relayID, time: time, board: board, alerting: alerting, writer: writer,
-            unsequenced: recovered.unsequenced, level: { gauge.level },
-            onImpersonation: { certificates.impersonation(by: $0) })
+            unsequenced: recovered.unsequenced, level: { gauge.level }, onImpersonation: certificates.impersonation)
         mqtt = try MQTTListener(configuration, ingest: ingest, identity: certificates, time: time, log: log)
         let mqtt = mqtt
         operations = RelayOperations(
             configuration, time: time, log: log, notifier: notifier, alerting: alerting, board: board, writer: writer,
-            identity: certificates, mqtt: mqtt, rules: relayRules, load: reload)
+            identity: certificates, mqtt: mqtt, rules: link.rules, load: reload)
         let figures = FiguresSource(
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
         console = Console(
-            relayID: relayID, time: time, board: board, book: book, delivery: delivery, writer: writer,
+            relayID: relayID, time: time, board: board, book: alerting.book, delivery: delivery, writer: writer,
             figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
 
         // 6. What happens by itself.
-        reporter = Self.reporter(
-            configuration, storage, forwarder, relayRules, bell, operations, writer, time: time, log: log
-        ) { figures.now() }
+        reporter = link.reporter(storage, forwarder, operations, writer, time: time) { figures.now() }
         maintenance = Maintenance(
-            time: time, log: log.component("maintenance"), keeper: keeper, book: book, board: board,
+            time: time, log: log.component("maintenance"), keeper: keeper, book: alerting.book, board: board,
             alerting: alerting, writer: writer, gauge: gauge, wake: wake,
             eachRound: operations.eachRound { figures.now().summary })
         store.startBackground()
@@ -117,9 +110,10 @@ package final class EdgeRelayService: Sendable {
     }
 
     private static func alerting(
-        _ configuration: RelayConfiguration, _ rules: RuleSet, _ book: AlertBook, recovered: [AlertEntry],
-        time: any TimeSource, log: Log
+        _ configuration: RelayConfiguration, _ rules: RuleSet, recovered: [AlertEntry], time: any TimeSource, log: Log
     ) throws -> (AlertDelivery, Alerting) {
+        let book = AlertBook(foldSeconds: configuration.alerts.foldSeconds)
+        book.restore(recovered)
         let delivery = try AlertDelivery(configuration, time: time, log: log.component("delivery"))
         let alerting = Alerting(
             relayID: configuration.relayID, rules: rules, book: book, wallMicroseconds: { time.wallMicroseconds() },
@@ -149,24 +143,6 @@ package final class EdgeRelayService: Sendable {
             limits: configuration.forward.limits,
             recovered: storage.recovered.epochs, tls: configuration.centralTLS, time: time,
             log: log.component("forwarder"), onAcknowledgement: { bell.acknowledged($0) }, onArchived: onArchived)
-    }
-
-    private static func reporter(
-        _ configuration: RelayConfiguration, _ storage: RelayStorage, _ forwarder: Forwarder?, _ rules: RelayRules,
-        _ bell: ReporterBell, _ operations: RelayOperations, _ writer: BufferWriter, time: any TimeSource, log: Log,
-        figures: @escaping @Sendable () -> RelayFigures
-    ) -> RelayReporter? {
-        guard let forwarder else { return nil }
-        let builder = ReportBuilder(
-            relayID: configuration.relayID, store: storage.store, forwarder: forwarder, rules: rules,
-            figures: figures, records: { writer.snapshot.records }, time: time)
-        return RelayReporter(
-            relayID: configuration.relayID, builder: builder, rules: rules, bell: bell,
-            hooks: .init(
-                apply: operations.apply, lost: { forwarder.status.missing },
-                quiet: { forwarder.status.waiting == 0 ? writer.snapshot.records : nil },
-                central: { forwarder.status.central }),
-            tls: configuration.centralTLS, time: time, log: log.component("reporter"))
     }
 
     private static func writer(

@@ -57,7 +57,7 @@ final class World {
         limits.lingerSeconds = random.between(0.2, 5)
         limits.liveShare = random.between(0.1, 0.9)
         forwarderLimits = limits
-        archiveSeconds = random.unit() < 0.3 ? random.between(2, 10) : random.between(20, 120)
+        archiveSeconds = random.between(15, 150)
         holdSeconds = random.unit() < 0.5 ? 0 : random.between(60, 7_200)
         self.random = random
         build()

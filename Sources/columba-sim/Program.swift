@@ -14,6 +14,7 @@ private let usage = """
       --years Y       seeds until so many virtual years have passed
       --mutation M    breaks the product on purpose (see --mutations); exit 1 means that it was noticed
       --mutations     lists the deliberate breaks
+      --busy          small worlds in which everything goes wrong at once
       --speed         100 drones, 3 relays, a report a minute, no faults: how fast is it?
       --trace         prints the last events before a failure
       --verbose       one line for each seed
@@ -26,6 +27,7 @@ private struct Arguments {
     var years: Double?
     var mutation: Mutation?
     var isSpeed = false
+    var isBusy = false
     var keepsTrace = false
     var isVerbose = false
 
@@ -40,6 +42,7 @@ private struct Arguments {
                 guard let value = rest.popFirst().flatMap(Mutation.init(rawValue:)) else { return nil }
                 mutation = value
             case "--speed": isSpeed = true
+            case "--busy": isBusy = true
             case "--trace": keepsTrace = true
             case "--verbose": isVerbose = true
             default: return nil
@@ -52,14 +55,16 @@ private struct Arguments {
 enum Program {
     static func main() {
         let words = Array(CommandLine.arguments.dropFirst())
-        if words == ["--help"] { return print(usage, terminator: "") }
-        if words == ["--mutations"] { return Mutation.allCases.forEach { print($0.rawValue) } }
+        if words == ["--help"] { return StandardStreams.output(usage) }
+        if words == ["--mutations"] { return Mutation.allCases.forEach { say($0.rawValue) } }
         guard let arguments = Arguments(words) else {
             StandardStreams.error(usage)
             exit(2)
         }
         exit(arguments.isSpeed ? speed(arguments) : search(arguments))
     }
+
+    private static func say(_ line: String) { StandardStreams.output(line + "\n") }
 
     private static func seconds(since start: UInt64) -> Double {
         Double(SystemTime().monotonicNanoseconds() - start) / 1e9
@@ -78,7 +83,8 @@ enum Program {
         var count = 0
         var spoken = 0.0
         while count < last, virtual < wanted ?? .infinity {
-            var options = WorldOptions.drawn(seed: arguments.seed &+ UInt64(count))
+            let seed = arguments.seed &+ UInt64(count)
+            var options = arguments.isBusy ? WorldOptions.busy(seed: seed) : WorldOptions.drawn(seed: seed)
             options.mutation = arguments.mutation
             options.keepsLines = arguments.keepsTrace
             let outcome = WorldRun.run(options)
@@ -94,25 +100,26 @@ enum Program {
             if elapsed > spoken + 2 {
                 spoken = elapsed
                 StandardStreams.error(
-                    "\(count) seeds, \(tenths(virtual / 86_400)) virtual days, \(Int(virtual / elapsed))× real time\n")
+                    "\(count) seeds, \(tenths(virtual / 86_400)) virtual days, \(Int(virtual / elapsed))× real time; "
+                        + "next seed \(arguments.seed &+ UInt64(count))\n")
             }
         }
         let elapsed = seconds(since: start)
-        print(
+        say(
             "\(count) seeds, \(tenths(virtual / 86_400)) virtual days, \(events) events: nothing broken; "
                 + "\(tenths(elapsed)) s, \(Int(virtual / elapsed))× real time")
         return 0
     }
 
     private static func describe(_ outcome: WorldOutcome, _ options: WorldOptions) {
-        print(
+        say(
             "seed \(outcome.seed) trace \(String(outcome.traceHash, radix: 16)) events \(outcome.events) virtual "
                 + "\(Int(outcome.virtualSeconds)) s, converged after \(Int(outcome.convergedAfterSeconds)) s; "
                 + "\(outcome.reports) reports, \(outcome.acknowledged) acknowledged, \(outcome.archived) archived, "
                 + "\(outcome.commits) commits, \(outcome.crashes) crashes, \(outcome.zombies) second archivers")
         guard options.keepsLines else { return }
-        print("faults: \(outcome.faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
-        print(
+        say("faults: \(outcome.faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+        say(
             "kills: \(outcome.kills.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" })"
         )
     }
@@ -120,12 +127,12 @@ enum Program {
     private static func report(
         _ violation: Violation, _ outcome: WorldOutcome, _ options: WorldOptions, _ arguments: Arguments
     ) {
-        for line in outcome.lines { print(line) }
-        print("BROKEN \(violation)")
-        print("seed \(outcome.seed): \(options.description)")
-        print("trace \(String(outcome.traceHash, radix: 16)) after \(outcome.virtualSeconds) virtual seconds")
+        for line in outcome.lines { say(line) }
+        say("BROKEN \(violation)")
+        say("seed \(outcome.seed): \(options.description)")
+        say("trace \(String(outcome.traceHash, radix: 16)) after \(outcome.virtualSeconds) virtual seconds")
         let mutation = arguments.mutation.map { " MUTATION=\($0.rawValue)" } ?? ""
-        print("again: make sim SEED=\(outcome.seed)\(mutation)")
+        say("again: make sim SEED=\(outcome.seed)\(mutation)")
     }
 
     // MARK: - Speed
@@ -138,7 +145,7 @@ enum Program {
         let outcome = WorldRun.run(options)
         let elapsed = seconds(since: start)
         describe(outcome, options)
-        print("\(tenths(elapsed)) s: \(Int(outcome.virtualSeconds / elapsed))× real time")
+        say("\(tenths(elapsed)) s: \(Int(outcome.virtualSeconds / elapsed))× real time")
         guard let violation = outcome.violation else { return 0 }
         report(violation, outcome, options, arguments)
         return 1

@@ -261,4 +261,39 @@ struct ForwarderRecoveryTests {
         #expect(smaller.maxBytes <= 10_000 && smaller.numbers.min == batch.numbers.min)
         #expect(machine.inFlight == 1, "within the credit")
     }
+
+    @Test("an answer that is complete only in part makes nothing outside that part be sent again")
+    func incompleteAnswer() throws {
+        var machine = machine(through: 30)
+        var now = Self.second
+        while !machine.epochs[0].unsent.isEmpty, case .send(let batch) = machine.nextOrder(at: now) {
+            _ = machine.batchRead(
+                batch.id, numbers: batch.numbers, lineBytes: 1_000, wireBytes: 400, at: now)
+            machine.acknowledged(batch.id, Acknowledgement(received: batch.numbers, archived: IntervalSet()), at: now)
+            now += Self.second
+        }
+        var from: [Int64] = []
+        for complete in [1...10, 11...20, 21...Int64.max] {
+            now += 10 * Self.second
+            guard case .ask(let question) = machine.nextOrder(at: now) else {
+                Issue.record("it asks")
+                return
+            }
+            from.append(question.from)
+            var answer = Acknowledgement(
+                received: IntervalSet(complete).subtracting(IntervalSet(15...16)), archived: IntervalSet())
+            answer.received = answer.received.intersection(IntervalSet(1...30))
+            answer.complete = complete
+            machine.acknowledged(question.id, answer, at: now)
+            #expect(machine.epochs[0].unsent == (complete.upperBound < 15 ? IntervalSet() : IntervalSet(15...16)))
+            if complete.upperBound == 20 {
+                // What central lost goes first; then the questions go on where they were.
+                guard case .send(let again) = machine.nextOrder(at: now) else { return }
+                machine.failed(again.id, .unreadable, at: now, jitter: 0)
+                #expect(machine.epochs[0].unsent.isEmpty)
+                break
+            }
+        }
+        #expect(from == [1, 11])
+    }
 }

@@ -178,4 +178,27 @@ struct ForwardingTests {
         #expect(Set(lanes.keys) == ["alerts", "live", "backlog"])
         #expect(lanes.values.allSatisfy { $0["unsent"] as? Int == 0 && $0["lag_s"] as? Double == 0 })
     }
+
+    @Test("after a kill and a restart the alerts of the earlier life go before its reports")
+    func alertsOfAnEarlierLife() throws {
+        let uplink = try Uplink()
+        defer { uplink.end() }
+        uplink.link.weather = .refusing
+        try uplink.post(150, noise: 60)
+        let low = #","citizens":[{"name":"N","peacescore":1}]"#
+        for seq in 1...4 {
+            #expect(
+                try Requests.post(uplink.relays[0], Requests.report(drone: "low", seq: seq, extra: low)).status == 202)
+        }
+        try uplink.post(150, noise: 60)
+        try uplink.relays[0].kill()
+        try uplink.relays[0].start()
+        uplink.link.limit(bytesPerSecond: 8_000)
+        uplink.link.weather = .passing
+        #expect(eventually(within: 20, everyMilliseconds: 50) { (try? uplink.station.count("alerts")) == 4 })
+        #expect(try uplink.waiting() > 200, "the reports still wait")
+        uplink.link.limit(bytesPerSecond: nil)
+        #expect(uplink.areArchived(within: 60))
+        #expect(try uplink.station.count("reports") == uplink.posted + 4)
+    }
 }

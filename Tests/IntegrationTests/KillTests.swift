@@ -3,6 +3,7 @@
 
 import Foundation
 import Glibc
+import HTTPClient
 import System
 import Testing
 import TestSupport
@@ -54,6 +55,14 @@ struct KillTests {
             station.waitUntilArchived(),
             "not everything was archived; seed \(seed)\n\(station.central.log.suffix(2_000))")
 
+        // Whoever was killed: nothing was lost, restored, cloned or miscounted, and nobody is told so. What counts
+        // twice is from a client that repeats itself on purpose.
+        let incidents = try station.json(station.central, "/v1/incidents")["incidents"] as? [[String: Any]]
+        let complete = try HTTPClient().perform(HTTPClientRequest(url: station.central.address + "/v1/completeness"))
+            .body
+        #expect(
+            incidents?.isEmpty == true,
+            "seed \(seed): \(incidents ?? [])\n\(String(decoding: complete, as: UTF8.self))")
         let ledger = try Ledger(path: ledgerPath)
         let archive = try Ledger.archived(station)
         #expect(ledger.digests.count == Self.reports, "seed \(seed)")

@@ -33,7 +33,8 @@ struct AcknowledgementTests {
         #expect(try decoder.decode(Acknowledgement.self, from: Data(Self.sample.json())) == Self.sample)
         #expect(try decoder.decode(Acknowledgement.self, from: JSONEncoder().encode(Self.sample)) == Self.sample)
         let keys = try JSONSerialization.jsonObject(with: JSONEncoder().encode(Self.sample)) as? [String: Any]
-        #expect(keys?.keys.sorted() == ["archived", "credit", "digest", "received", "rejected", "rules_version"])
+        #expect(
+            keys?.keys.sorted() == ["archived", "credit", "digest", "received", "rejected", "rules_version", "wanted"])
         let least = try decoder.decode(
             Acknowledgement.self, from: Data(#"{"received":[[5,9],[1,4]],"archived":[]}"#.utf8))
         #expect(least.received.ranges == [1...9] && least.rejected.isEmpty && least.digest == nil)
@@ -77,5 +78,37 @@ struct AcknowledgementTests {
             let bytes = (0..<32).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
             #expect(ContentDigest.parse(ContentDigest.format(bytes)) == bytes)
         }
+    }
+
+    @Test("with very many gaps it stays small, names what it was asked about, and says where it is complete")
+    func limited() throws {
+        // Alerts of a backlog: 30,000 ranges, then the live reports.
+        var all = Acknowledgement(
+            received: IntervalSet((1...30_000).map { Int64($0) * 100...Int64($0) * 100 } + [3_100_000...3_200_000]),
+            archived: IntervalSet((1...30_000).map { Int64($0) * 100...Int64($0) * 100 }))
+        #expect(all.json().count > 500_000)
+        let toBatch = all.limited(toBatch: 1_000_000...1_050_000)
+        #expect(toBatch.received.intersection(IntervalSet(1_000_000...1_050_000)).count == 501)
+        #expect(toBatch.received.max == 3_200_000 && toBatch.received.min == 100)
+        #expect(toBatch.json().count < 20_000)
+        // Questions that follow each other tell all of it.
+        var (from, told, asked) = (Int64(1), IntervalSet(), 0)
+        while asked < 1_000 {
+            let answer = try JSONDecoder().decode(Acknowledgement.self, from: Data(all.limited(from: from).json()))
+            #expect(answer.received.subtracting(all.received).isEmpty && answer.json().count < 10_000)
+            told.formUnion(answer.received)
+            asked += 1
+            guard let complete = answer.complete, complete.upperBound < 3_200_000 else { break }
+            #expect(complete.lowerBound == from)
+            let inside = IntervalSet(complete)
+            #expect(answer.received.intersection(inside) == all.received.intersection(inside))
+            #expect(answer.archived.intersection(inside) == all.archived.intersection(inside))
+            from = complete.upperBound + 1
+        }
+        #expect(told == all.received && asked > 100)
+        // Few gaps: nothing is left out, and nothing is said about it.
+        all.received = IntervalSet(1...4_000)
+        all.archived = IntervalSet([1...10, 20...30])
+        #expect(all.limited(from: 7) == all && all.limited(toBatch: 5...6) == all)
     }
 }

@@ -12,6 +12,8 @@ import System
 
 struct ArchiveLoad {
     private var central = ""
+    private var prepared = ""
+    private var corpus = ""
     private var reports = 200_000
     private var reportsPerBatch = 700
     private let time = SystemTime()
@@ -22,18 +24,25 @@ struct ArchiveLoad {
             guard let value = rest.popFirst() else { throw Options.Problem.usage("\(name) needs a value") }
             switch name {
             case "--central": central = value
+            case "--prepare": prepared = value
+            case "--from": corpus = value
             case "--reports": reports = max(1, Int(value) ?? 0)
             case "--batch": reportsPerBatch = max(1, Int(value) ?? 0)
             default: throw Options.Problem.usage("unknown option \(name)")
             }
         }
-        guard !central.isEmpty else { throw Options.Problem.usage("--central is missing") }
+        guard !central.isEmpty || !prepared.isEmpty else { throw Options.Problem.usage("--central is missing") }
     }
 
-    private struct Batch { let name: BatchName; let bytes: [UInt8]; let digest: String }
+    private typealias Batch = ArchiveCorpus.Batch
 
     /// One JSON object: `reports_per_s`, `raw_bytes`, `archive_bytes`, `ratio`, `seconds`.
     func run() throws -> String {
+        if !prepared.isEmpty {
+            return try ArchiveCorpus(directory: prepared).write(
+                reports: reports, perBatch: reportsPerBatch, epoch: Random.epoch())
+        }
+        if !corpus.isEmpty { return try runCorpus() }
         let epoch = Random.epoch()
         let (batches, rawBytes) = try prepare(epoch)
         let client = HTTPClient()
@@ -58,6 +67,27 @@ struct ArchiveLoad {
             "bytes_per_report":\(rounded(Double(bytes) / Double(reports))),\
             "raw_to_archive":\(rounded(Double(rawBytes) / Double(max(1, bytes))))}
             """
+    }
+
+    /// The batches of `--prepare`, read while they are sent.
+    private func runCorpus() throws -> String {
+        let client = HTTPClient()
+        let started = time.monotonicNanoseconds()
+        var last: BatchName?
+        try ArchiveCorpus(directory: corpus).forEachBatch { batch in
+            try send(batch, client)
+            last = batch.name
+        }
+        let accepted = seconds(since: started)
+        guard let last else { throw Options.Problem.usage("the corpus is empty") }
+        let path = central + BatchName.acknowledgementsPath(relayID: "bench", epoch: last.epoch)
+        while true {
+            let answer = try client.perform(HTTPClientRequest(url: path))
+            if String(decoding: answer.body, as: UTF8.self).contains("\"archived\":[[1,\(last.last)]]") { break }
+            guard seconds(since: started) < 7_200 else { throw Options.Problem.usage("not archived within two hours") }
+            _ = poll(nil, 0, 20)
+        }
+        return #"{"records":\#(last.last),"seconds":\#(seconds(since: started)),"received_seconds":\#(accepted)}"#
     }
 
     private func seconds(since start: UInt64) -> Double { Double(time.monotonicNanoseconds() - start) / 1e9 }

@@ -11,6 +11,10 @@ struct Program {
                columba-bench alerts --relay URL [options]   the same, and the time from a report to its alert
                columba-bench archive --central URL [--reports N] [--batch N]
                                                             batches ready-made; reports archived per second
+               columba-bench archive --prepare DIR --reports N
+                                                            writes the corpus of make bench-archive
+               columba-bench archive --central URL --from DIR
+                                                            sends it, and waits until all is archived
 
           --relay URL          http://address:port of the relay (numeric address or localhost)
           --connections N      keep-alive connections, one report at a time on each (64)

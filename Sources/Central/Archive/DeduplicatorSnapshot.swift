@@ -10,15 +10,15 @@ import Compression
 import Crypto
 import Models
 import ObjectStore
-import SyncProtocol
+package import SyncProtocol
 
-struct DeduplicatorSnapshot {
+package struct DeduplicatorSnapshot {
     var version: Int64
     var position: Int64
-    var identities = IdentityTracker()
+    package var identities = IdentityTracker()
     var relays: [RecordSource: RelayProgress] = [:]
 
-    init(version: Int64, position: Int64) {
+    package init(version: Int64, position: Int64) {
         self.version = version
         self.position = position
     }
@@ -62,7 +62,7 @@ struct DeduplicatorSnapshot {
 
     // MARK: - Form
 
-    func encoded() throws -> [UInt8] {
+    package func encoded() throws -> [UInt8] {
         var writer = VarintWriter()
         writer.signed(version)
         writer.signed(position)
@@ -94,7 +94,7 @@ struct DeduplicatorSnapshot {
     }
 
     /// nil if the bytes are not a whole snapshot.
-    init?(encoded bytes: [UInt8]) {
+    package init?(encoded bytes: [UInt8]) {
         guard bytes.starts(with: Self.magic),
             var body = try? Zstd.decompress(
                 Array(bytes.dropFirst(Self.magic.count)), maxBytes: Self.maxBytes, maxRatio: Self.maxRatio),

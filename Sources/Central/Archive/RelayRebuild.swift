@@ -37,13 +37,16 @@ struct RelayRebuild {
         for line in try quarantined() where line.position <= position {
             guard let n = line.n else { continue }
             change(&notes, RecordSource(relayID: line.relay_id, epoch: line.epoch)) { note in
-                note.rejected.append(RejectedRecord(n: n, code: line.code))
+                note.reject(RejectedRecord(n: n, code: line.code))
                 note.ranges.append(NotedRange(first: n, last: n, lastReceivedAtMicroseconds: 0))
             }
         }
         return notes.mapValues { note in
             var progress = RelayProgress()
             progress.add(note)
+            // Rows beyond the numbers share one with another row; of which, nobody notes outside the log.
+            let rows = note.reports + note.alerts + note.duplicates + note.conflicts + note.rejectedCount
+            progress.recordConflicts = max(0, rows - progress.settled.count)
             return progress
         }
     }

@@ -22,6 +22,7 @@ package struct RelayView: Sendable {
 }
 
 package final class Fleet: Sendable {
+    package static let wantedInBatchAnswers = 64
     /// Of one epoch's rejected records so many are repeated in answers; the quarantine has all.
     package static let rejectedInAnswers = 1_000
 
@@ -102,11 +103,14 @@ package final class Fleet: Sendable {
         return state.withLock { state in
             let known = state.epochs[Key(relayID: relayID, epoch: epoch)]
             let received = (known?.received ?? IntervalSet()).union(archived)
+            let wanted = (known?.wanted ?? IntervalSet()).subtracting(received)
+            // An answer to a batch is small, for a slow link; the next one asks for the next ranges.
+            let few = digest == nil ? wanted : IntervalSet(wanted.ranges.prefix(Self.wantedInBatchAnswers))
             return Acknowledgement(
                 received: received, archived: archived,
                 rejected: Array((known?.rejected ?? []).suffix(Self.rejectedInAnswers)), credit: credit,
                 rulesVersion: state.rulesVersion, digest: digest,
-                wanted: (known?.wanted ?? IntervalSet()).subtracting(received))
+                wanted: few)
         }
     }
 

@@ -234,12 +234,13 @@ package final class FleetKeeper: Sendable {
             ledger.recordConflictsRaised = recordConflicts
         }
         let completeness = RelayCompleteness(ledger, facts, at: now)
-        if completeness.lost > ledger.lostRaised {
-            let count = completeness.lost - ledger.lostRaised
+        let lost = min(completeness.lost, ledger.lostSuspected)
+        ledger.lostSuspected = completeness.lost
+        if lost > ledger.lostRaised {
             incidents.happened(
-                .recordsLost, relayID, count: count, detail: "\(completeness.lost) records in all", at: now)
+                .recordsLost, relayID, count: lost - ledger.lostRaised, detail: "\(lost) records in all", at: now)
         }
-        ledger.lostRaised = completeness.lost
+        ledger.lostRaised = lost
         let overdue = ledger.isRetired ? 0 : facts.reduce(0) { $0 + ledger.overdue($1, at: now).count }
         incidents.goesOn(.gapOpen, relayID, count: overdue, detail: "\(overdue) records", at: now)
     }

@@ -42,6 +42,11 @@ package struct RelayLedger: Codable, Sendable {
         package var isOver = false
         /// The highest number that was durable here when the last report came: the next report cannot know fewer.
         package var durableAtReport: Int64 = 0
+        /// What the relay must have known before its last report. (`through` may be ahead: records go on coming, the
+        /// newest first, after each report.)
+        package var known: Int64 = 0
+        /// It was there at an earlier report: one that has only begun may be missing from a report that came late.
+        package var isFamiliar = false
         /// What central has told the relay it received.
         package var saidReceived = IntervalSet()
         package var gaps = GapCohorts()
@@ -63,6 +68,8 @@ package struct RelayLedger: Codable, Sendable {
     package var conflictsRaised = 0
     package var recordConflictsRaised = 0
     package var lostRaised = 0
+    /// At the look before: a loss that the next batch makes good is none.
+    package var lostSuspected = 0
     /// Reports in a row whose counters did not add up.
     package private(set) var reportsNotAddingUp = 0
 
@@ -172,7 +179,10 @@ package struct RelayLedger: Codable, Sendable {
             let index = index(of: told.epoch)
             // Numbers that were here when the last report came were on the relay's disk before it; and a life that
             // the relay had released cannot come back.
-            if told.through < lives[index].durableAtReport || lives[index].isOver { isRollback = true }
+            let known = max(lives[index].known, lives[index].durableAtReport)
+            let isOlder = lives[index].told < lives[index].known
+            if (told.through < known && !isOlder) || lives[index].isOver { isRollback = true }
+            lives[index].known = max(known, told.through)
             lives[index].told = told.through
             lives[index].through = max(lives[index].through, told.through)
             lives[index].waiting = told.waiting
@@ -182,11 +192,12 @@ package struct RelayLedger: Codable, Sendable {
             lives[index].isOver = false
         }
         for index in lives.indices {
-            if !listed.contains(lives[index].epoch) {
+            if !listed.contains(lives[index].epoch), lives[index].isFamiliar {
                 lives[index].isHeld = false
                 lives[index].isOver = true
                 lives[index].waiting = 0
             }
+            lives[index].isFamiliar = true
             lives[index].durableAtReport = max(lives[index].durableAtReport, durable(lives[index].epoch).max ?? 0)
         }
         return isRollback
@@ -212,9 +223,9 @@ package struct RelayLedger: Codable, Sendable {
         guard life.through > 0 else { return IntervalSet() }
         if life.isOver { return IntervalSet(durable.gaps(in: 1...life.through)) }
         var lost = life.missing.subtracting(durable)
-        if life.isHeld, life.told < life.through {
+        if life.isHeld, life.told < life.known {
             // An older state of the relay came back: it cannot send what it no longer knows of.
-            lost.formUnion(IntervalSet(durable.gaps(in: (life.told + 1)...life.through)))
+            lost.formUnion(IntervalSet(durable.gaps(in: (life.told + 1)...life.known)))
         }
         return lost
     }

@@ -11,8 +11,9 @@ package enum CertificateAuthorityCommand {
 
         usage: columba-central ca init   --dir DIR [--name NAME]
                    make the authority; DIR/ca.pem is for everyone, DIR/ca-key.pem for nobody
-               columba-central ca token  --dir DIR --for IDENTITY [--valid-minutes 60] [--names HOST,ADDRESS,…]
+               columba-central ca token  --dir DIR --for IDENTITY [--valid-minutes 60] [--names HOST,…] [--force]
                    print a one-time token for columba enroll; a relay's names are what drones call it by
+                   (--force: for a relay that is enrolled already, such as one with a new disk)
                columba-central ca server --dir DIR --names HOST,ADDRESS,… [--out FILE]
                    make central's own certificate with its key (default DIR/central.pem)
                columba-central ca revoke --dir DIR IDENTITY|SERIAL
@@ -98,8 +99,8 @@ package enum CertificateAuthorityCommand {
             try authority.create(commonName: options.values["name"] ?? "Columba authority")
             StandardStreams.error("made \(authority.authoritiesPath); keep \(authority.directory)/ca-key.pem safe\n")
         case "token":
-            try options.allow(["dir", "for", "valid-minutes", "names"])
-            try token(authority, options)
+            try options.allow(["dir", "for", "valid-minutes", "names", "force"])
+            try token(authority, options, time)
         case "server":
             try options.allow(["dir", "names", "out"])
             guard !options.names.isEmpty, let identity = PeerIdentity(role: .central, name: "central") else {
@@ -123,7 +124,9 @@ package enum CertificateAuthorityCommand {
         }
     }
 
-    private static func token(_ authority: CertificateAuthority, _ options: Options) throws {
+    private static func token(
+        _ authority: CertificateAuthority, _ options: Options, _ time: any TimeSource
+    ) throws {
         guard let identity = PeerIdentity(uri: try options.require("for")), identity.role != .central else {
             throw UsageError(message: "--for is columba://drone/ID, columba://relay/ID, …")
         }
@@ -133,9 +136,26 @@ package enum CertificateAuthorityCommand {
         guard options.names.isEmpty || identity.role == .relay else {
             throw UsageError(message: "--names is for relays: nobody else is a server")
         }
+        // Two relays under one name would fork its records (F75): that must be meant.
+        if identity.role == .relay, options.values["force"] == nil, try isEnrolled(identity, authority, time) {
+            throw CertificateError(
+                "\(identity.uri) is enrolled and its certificate valid; choose another name, revoke it, or --force")
+        }
         let token = try authority.makeToken(for: identity, names: options.names, validSeconds: minutes * 60)
         StandardStreams.output(token + "\n")
         StandardStreams.error("for \(identity.uri), once, within \(minutes) minutes\n")
+    }
+
+    private static func isEnrolled(
+        _ identity: PeerIdentity, _ authority: CertificateAuthority, _ time: any TimeSource
+    ) throws -> Bool {
+        let denyList = try authority.denyList()
+        let now = time.wallMicroseconds() / 1_000_000
+        return try !denyList.identities.contains(identity.uri)
+            && authority.issued().contains { certificate in
+                certificate.identity == identity && certificate.notAfter >= now
+                    && !denyList.serials.contains(certificate.serial)
+            }
     }
 
     private static func rotate(_ authority: CertificateAuthority, _ options: Options) throws {

@@ -7,6 +7,8 @@
 //      └──drop──▶ dropped          archived and dropped: the decision stays, the record's bytes are removed here
 //
 // The archiver leaves its own rejects as files in the vault's `_columba/quarantine/`; they are taken in from there.
+// What stays of a file are the records' numbers and codes (`….numbers.ndjson`): `RelayRebuild` needs them, and there
+// are no names in them.
 
 package import Models
 import Crypto
@@ -37,8 +39,6 @@ package struct QuarantinedRecord: Sendable, Equatable {
 
 package final class Quarantine: Sendable {
     package static let folder = "_columba"
-    /// Lines of the archiver's rejects are read in pieces of so many files' bytes at most.
-    private static let maxImportBytes = 64 << 20
 
     private let database: Mutex<Database>
     private let importFolder: String
@@ -124,31 +124,39 @@ package final class Quarantine: Sendable {
 
     // MARK: What the archiver left
 
-    private struct ArchiveReject: Decodable {
+    private struct ArchiveReject: Codable {
         var relay_id: String
         var epoch: String
         var n: Int64?
+        var position: Int64
         var code: String
-        var line_base64: String
+        var line_base64: String?
     }
 
-    /// Takes in the archiver's rejects and removes their files. To be called at start and after each commit that
+    private static let numbersSuffix = ".numbers.ndjson"
+
+    /// Takes in the archiver's rejects and leaves their numbers. To be called at start and after each commit that
     /// rejected something.
     package func takeInArchiveRejects(at now: Timestamp) throws {
         guard FileSystem.isDirectory(importFolder) else { return }
-        for name in try FileSystem.list(importFolder).sorted() where name.hasSuffix(".ndjson") {
+        for name in try FileSystem.list(importFolder).sorted()
+        where name.hasSuffix(".ndjson") && !name.hasSuffix(Self.numbersSuffix) {
             let path = "\(importFolder)/\(name)"
             var entries: [Entry] = []
+            var numbers: [UInt8] = []
             for line in try FileSystem.read(path).split(separator: 0x0a) {
-                guard let reject = try? JSONDecoder().decode(ArchiveReject.self, from: Data(line)),
-                    let bytes = Data(base64Encoded: reject.line_base64)
+                guard var reject = try? JSONDecoder().decode(ArchiveReject.self, from: Data(line)),
+                    let bytes = reject.line_base64.flatMap({ Data(base64Encoded: $0) })
                 else { continue }
                 entries.append(
                     Entry(
                         relayID: reject.relay_id, epoch: reject.epoch, n: reject.n, code: reject.code, receivedAt: now,
                         line: [UInt8](bytes)))
+                reject.line_base64 = nil
+                numbers += [UInt8](try JSONEncoder().encode(reject)) + [0x0a]
             }
             try insert(entries)
+            try FileSystem.writeAtomically(path.dropLast(".ndjson".count) + Self.numbersSuffix, numbers, mode: 0o600)
             try FileSystem.remove(path)
         }
     }

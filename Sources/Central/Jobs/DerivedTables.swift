@@ -6,6 +6,7 @@
 // says why.
 
 import DuckDB
+import Models
 import ObjectStore
 import Synchronization
 import System
@@ -13,14 +14,14 @@ import System
 final class DerivedTables: Sendable {
     static let folder = "derived"
     private let lake: any ObjectStore
+    private let checkpoints: any DeltaCheckpointFormat
     private let tables = Mutex<[String: DeltaTable]>([:])
 
-    /// Other engines write checkpoints by themselves, and old versions of their logs go.
-    private let checkpoints: any DeltaCheckpointFormat
-
-    init(lake: any ObjectStore, checkpoints: any DeltaCheckpointFormat) {
+    /// `scratchDirectory`: for checkpoints on their way.
+    init(lake: any ObjectStore, duckDB: DuckDBExecutable, scratchDirectory: String) {
         self.lake = lake
-        self.checkpoints = checkpoints
+        let runner = DuckDBRunner(.init(executable: duckDB, temporaryDirectory: scratchDirectory))
+        checkpoints = DuckDBCheckpoints(duckDB: runner, directory: "\(scratchDirectory)/derived-checkpoints")
     }
 
     /// `[a-z][a-z0-9_]{0,62}`: the same in SQL, in a path and in Spark.
@@ -54,7 +55,9 @@ final class DerivedTables: Sendable {
                 // Made anew, it begins at version 0 again: next time it is opened afresh.
                 tables.withLock { $0[name] = nil }
                 // The reason may name files; the log of whoever wrote the table is the place for that.
-                script += "create view \(view) as select error('\(Self.folder).\(name) cannot be read') as problem;\n"
+                let problem = SQLText.literal("\(Self.folder).\(name) cannot be read")
+                // In a condition, so that counting its rows fails as well.
+                script += "create view \(view) as select 1 as problem where error(\(problem))::varchar = 'x';\n"
             }
             script += "create view if not exists \(SQLText.identifier(name)) as select * from \(view);\n"
         }
@@ -70,6 +73,8 @@ final class DerivedTables: Sendable {
             throw Unreadable()
         }
         let names = columns.map { SQLText.identifier($0.name) }
+        // Nobody's log reaches beyond its own folder.
+        guard snapshot.files.keys.allSatisfy({ !$0.split(separator: "/").contains("..") }) else { throw Unreadable() }
         let files = snapshot.files.keys.sorted().compactMap { table.store.localPath("\(table.schema.name)/\($0)") }
         guard !files.isEmpty else {
             let empty = zip(names, columns).map { "null::\($1.type.duckDBName) as \($0)" }.joined(separator: ", ")
@@ -82,13 +87,27 @@ final class DerivedTables: Sendable {
         )
     }
 
-    /// Kept open: a look is then one question for the next version.
-    private func table(_ name: String) throws -> DeltaTable {
+    /// Kept open: a look is then one question for the next version. A table that does not exist has version -1.
+    func table(_ name: String) throws -> DeltaTable {
         if let table = tables.withLock({ $0[name] }) { return table }
         let table = try DeltaTable(Self.schema(name), in: lake, createdAt: nil, checkpoints: checkpoints)
         tables.withLock { $0[name] = table }
         return table
     }
+
+    /// Checkpoints and cleans the table's log, and removes files that left it, or never were in it, a day ago. Whoever
+    /// wrote them: Spark has nobody else to do it.
+    func tidy(_ name: String, now: Timestamp) throws {
+        let table = try table(name)
+        _ = try table.writeCheckpoint(every: Self.versionsPerCheckpoint, now: now, retention: Self.retention)
+        _ = try table.cleanLog(now: now, retention: Self.retention)
+        _ = try table.vacuum(now: now, graceSeconds: Self.graceSeconds, dryRun: false)
+    }
+
+    private static let versionsPerCheckpoint: Int64 = 50
+    private static let graceSeconds = 24 * 3600.0
+    private static let retention = DeltaLogRetention(
+        logSeconds: graceSeconds, tombstoneSeconds: graceSeconds + graceSeconds)
 
     /// The columns of a derived table are in its log; derived tables have no partitions.
     static func schema(_ name: String) -> TableSchema {

@@ -1,22 +1,23 @@
 // What analysts and their programs ask of central: SQL, figures, metrics, the page.
 
 package import HTTPServer
-import System
 import FoundationEssentials
 import Models
 
 package final class AnalystConsole: CentralConsole {
     private let queries: QueryService
+    private let jobs: JobService
     private let instruments: CentralMetrics
     private let figures: @Sendable () -> CentralFigures
     private let readiness: @Sendable () -> Bool
     private let moreMetrics: @Sendable () -> [UInt8]
 
     init(
-        queries: QueryService, figures: @escaping @Sendable () -> CentralFigures,
+        queries: QueryService, jobs: JobService, figures: @escaping @Sendable () -> CentralFigures,
         readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.queries = queries
+        self.jobs = jobs
         self.figures = figures
         self.readiness = readiness
         self.moreMetrics = moreMetrics
@@ -25,8 +26,9 @@ package final class AnalystConsole: CentralConsole {
 
     package func status() -> [UInt8] { figures().statusJSON() }
     package func relays() -> [UInt8] { figures().relaysJSON() }
-    package func metrics() -> [UInt8] { instruments.render() + moreMetrics() }
+    package func metrics() -> [UInt8] { instruments.render() + jobs.metrics() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
+    package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
     package func page() -> [UInt8] { CentralPage.html(figures()) }
 
     // MARK: SQL
@@ -48,15 +50,8 @@ package final class AnalystConsole: CentralConsole {
         } catch {
             return exchange.respond(HTTPResponse(problem: error))
         }
-        let queries = queries
-        _ = WorkerThread(name: "query", stackBytes: 2 << 20) {
-            do throws(Problem) {
-                let answer = try queries.run(sql: sql, format: format, limit: limit) { exchange.isClientGone() }
-                exchange.respond(Self.response(answer))
-            } catch {
-                // A client that has gone reads no answer; any status does.
-                exchange.respond(HTTPResponse(problem: error))
-            }
+        QueryThread.answer(exchange) { [queries] isCancelled throws(Problem) in
+            try queries.run(sql: sql, format: format, limit: limit, isCancelled: isCancelled)
         }
     }
 
@@ -73,20 +68,11 @@ package final class AnalystConsole: CentralConsole {
         guard let sql = statement.sql else {
             throw Problem(status: 422, code: "missing_field", detail: "sql is required.", field: "sql")
         }
-        guard let format = QueryFormat(rawValue: statement.format ?? "json") else {
+        guard let format = QueryFormat.ofStatements.first(where: { $0.rawValue == statement.format ?? "json" }) else {
             throw Problem(
                 status: 422, code: "invalid_field", detail: "format is json, csv or parquet.", field: "format")
         }
         return (sql, format, statement.limit)
-    }
-
-    private static func response(_ answer: QueryAnswer) -> HTTPResponse {
-        var response = HTTPResponse(status: 200, contentType: answer.contentType, body: answer.body)
-        response.headers.append(("Cache-Control", "no-store"))
-        response.headers.append(("X-Row-Count", String(answer.rowCount)))
-        response.headers.append(("X-Truncated", answer.truncated ? "true" : "false"))
-        if let through = answer.completeThrough { response.headers.append(("X-Complete-Through", through.rfc3339)) }
-        return response
     }
 }
 

@@ -27,6 +27,13 @@ package struct CentralConfiguration: Sendable, Equatable {
         package var timeoutSeconds = 30.0
         package var maxRows = 100_000
         package var maxConcurrent = 4
+        /// Of one export, and the bytes of its file.
+        package var exportTimeoutSeconds = 3_600.0
+        package var maxExportBytes = 16 << 30
+        /// Folders with statistics beside the built-in ones.
+        package var statisticsFolders: [String] = []
+        /// Statistics over people leave out groups of fewer.
+        package var minGroup = 5
     }
 
     package struct Limits: Sendable, Equatable {
@@ -44,6 +51,7 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
+    package var jobs = JobSettings()
     package var security = Security()
 }
 
@@ -72,6 +80,8 @@ extension CentralConfiguration {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
         try configuration.readSections(&reader)
+        configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
+        configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)
@@ -97,6 +107,12 @@ extension CentralConfiguration {
         query.timeoutSeconds = try section.number("timeout_s", in: 0.1...86_400) ?? query.timeoutSeconds
         query.maxRows = try section.integer("max_rows", in: 1...10_000_000) ?? query.maxRows
         query.maxConcurrent = try section.integer("max_concurrent", in: 1...64) ?? query.maxConcurrent
+        query.exportTimeoutSeconds =
+            try section.number("export_timeout_s", in: 1...604_800) ?? query.exportTimeoutSeconds
+        query.maxExportBytes =
+            try section.integer("max_export_bytes", in: (1 << 20)...(1 << 50)) ?? query.maxExportBytes
+        query.minGroup = try section.integer("min_group", in: 1...1_000_000) ?? query.minGroup
+        if let folder = try section.string("stats_dir") { query.statisticsFolders = [folder] }
         try section.finish()
 
         section = try reader.object("limits")

@@ -79,6 +79,7 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(fleetPaths)
             "/v1/sql": {
               "post": {
                 "summary": "Read-only SQL over reports, alerts, duplicates and relays",
@@ -95,6 +96,8 @@ enum CentralOpenAPI {
                 }
               }
             },
+            \#(analystPaths),
+            \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
@@ -150,7 +153,10 @@ enum CentralOpenAPI {
             }
           },
           "components": {
+            \#(fleetComponents)
             "schemas": {
+              \#(JobOpenAPI.schemas)
+              \#(fleetSchemas)
               "Statement": {
                 "type": "object",
                 "required": ["sql"],
@@ -181,6 +187,11 @@ enum CentralOpenAPI {
                     "properties": {"max_bytes":{"type":"integer"},"max_in_flight":{"type":"integer"}}
                   },
                   "rules_version": {"type":"integer"},
+                  "wanted": {
+                    "description": "Numbers that central misses: sent again unless archived, under way or lost",
+                    "type": "array",
+                    "items": {"type":"array","items":{"type":"integer"},"minItems":2,"maxItems":2}
+                  },
                   "digest": {"type":"string"}
                 }
               },

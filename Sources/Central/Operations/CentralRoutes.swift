@@ -12,11 +12,13 @@ package protocol CentralConsole: Sendable {
     func isReady() -> Bool
     func page() -> [UInt8]
     func sql(_ exchange: HTTPExchange)
+    func jobs(_ exchange: HTTPExchange)
 }
 
 package struct CentralRoutes: HTTPHandler {
     private let intake: BatchIntake
     private let console: any CentralConsole
+    private let analysts: AnalystRoutes
     private let desk: FleetDesk
     private let takesBatches: Bool
     private let servesAnalysts: Bool
@@ -25,24 +27,30 @@ package struct CentralRoutes: HTTPHandler {
     private static let statementBytes = 256 << 10
 
     init(
-        intake: BatchIntake, console: any CentralConsole, desk: FleetDesk, takesBatches: Bool, servesAnalysts: Bool
+        intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
+        takesBatches: Bool, servesAnalysts: Bool
     ) {
         self.intake = intake
         self.console = console
+        self.analysts = analysts
         self.desk = desk
         self.takesBatches = takesBatches
         self.servesAnalysts = servesAnalysts
     }
 
-    private enum Route { case batch(BatchName), acknowledgements(String, String), sql, page(String), desk(DeskRoute) }
+    private enum Route {
+        case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
+            DeskRoute)
+    }
 
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
         case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
-        default: break
+        default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
+        if servesAnalysts, analysts.answers(path) { return .analyst }
         if let desk = DeskRoute(path: path, relays: takesBatches, analysts: servesAnalysts) { return .desk(desk) }
         guard takesBatches else { return nil }
         if let name = BatchName(path: path) { return .batch(name) }
@@ -57,6 +65,8 @@ package struct CentralRoutes: HTTPHandler {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
             case .acknowledgements: (["GET"], 0)
             case .sql: (["POST"], Self.statementBytes)
+            case .analyst: (["GET"], 0)
+            case .jobs(let path): (JobService.methods(path), 0)
             case .page: (["GET", "HEAD"], 0)
             case .desk(let desk): (desk.methods, desk.bodyBytes(head.method))
             }
@@ -77,7 +87,9 @@ package struct CentralRoutes: HTTPHandler {
         case .acknowledgements(let relayID, let epoch):
             intake.acknowledgements(exchange, relayID: relayID, epoch: epoch)
         case .sql: console.sql(exchange)
+        case .analyst: analysts.handle(exchange)
         case .desk(let route): desk.handle(exchange, route)
+        case .jobs: console.jobs(exchange)
         case .page(let path): exchange.respond(page(path))
         case nil: exchange.respond(Self.notFound)
         }

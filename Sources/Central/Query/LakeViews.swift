@@ -31,6 +31,9 @@ struct LakeViews {
         self.paths += paths
     }
 
+    /// After the tables.
+    mutating func addHelpers() { script += SQLHelpers.script }
+
     mutating func addRelays(_ rows: [RelayRow]) {
         let columns = [
             ("relay_id", "VARCHAR"), ("last_contact", "TIMESTAMPTZ"), ("received", "BIGINT"), ("archived", "BIGINT"),

@@ -18,25 +18,27 @@ import FoundationEssentials
 import Models
 
 enum QueryProblem {
-    static func make(_ error: DuckDBError, sql: String, position: Int?, configuration: QueryConfiguration) -> Problem {
+    static func make(
+        _ error: DuckDBError, sql: String, position: Int?, limits: DuckDBSandbox.Limits
+    ) -> Problem {
         switch error.kind {
         case .rejected: return rejected(error, sql: sql, position: position)
         case .memory:
             return Problem(
                 status: 422, code: "sql_memory",
                 detail:
-                    "the query needs more than \(configuration.memoryBytes >> 20) MiB; aggregate earlier, select fewer "
+                    "the query needs more than \(limits.memoryBytes >> 20) MiB; aggregate earlier, select fewer "
                     + "columns or a shorter time")
         case .timedOut:
             return Problem(
                 status: 504, code: "sql_timeout",
-                detail: "the query did not end within \(configuration.timeoutSeconds) s; narrow it, by date first")
+                detail: "the query did not end within \(limits.timeoutSeconds) s; narrow it, by date first")
         case .cancelled: return Problem(status: 499, code: "sql_cancelled", detail: "the client has gone")
         case .tooMuchOutput:
             return Problem(
                 status: 413, code: "sql_result_too_large",
                 detail:
-                    "the answer is larger than \(configuration.maxResultBytes >> 20) MiB; select fewer columns or rows")
+                    "the answer is larger than \(limits.resultBytes >> 20) MiB; select fewer columns or rows")
         case .storage:
             return Problem(
                 status: 500, code: "archive_unreadable",
@@ -77,34 +79,19 @@ enum QueryProblem {
             field: "sql")
     }
 
-    /// DuckDB shows the line at fault after a blank line, but that line is our wrapper's.
+    /// DuckDB shows the line at fault after a blank line, but that line is our wrapper's; lists of candidates are long.
     private static func firstParagraph(_ message: String) -> String {
         let lines = message.split(separator: "\n", omittingEmptySubsequences: false)
-        return lines.prefix { !$0.isEmpty && !$0.hasPrefix("LINE ") }.joined(separator: " ")
+        return lines.prefix { !$0.isEmpty && !$0.hasPrefix("LINE ") && !$0.hasPrefix("\t") }.joined(separator: " ")
     }
 
-    /// ` (line 2, column 8)`: where the parser stopped, or where the name in the message stands first.
+    /// ` (line 2, column 8)`: where the parser stopped, or where what the message names stands first.
     private static func place(of message: String, in sql: String, position: Int?) -> String {
-        var offset = position
-        if offset == nil {
-            let quoted = message.split(separator: "\"", omittingEmptySubsequences: false)
-            let named = message.split(separator: " ").drop { $0 != "name" }.dropFirst().first.map { String($0) }
-            let candidates = (quoted.count > 1 ? [String(quoted[1])] : []) + (named.map { [$0] } ?? [])
-            let lowered = Array(sql.lowercased().utf8)
-            for name in candidates where !name.isEmpty && offset == nil {
-                offset = firstIndex(of: Array(name.lowercased().utf8), in: lowered)
-            }
+        guard let offset = position ?? QueryPlace.offset(of: message, in: sql), offset <= sql.utf8.count else {
+            return ""
         }
-        guard let offset, offset <= sql.utf8.count else { return "" }
-        let before = Array(sql.utf8.prefix(offset))
-        let line = before.count { $0 == 0x0a } + 1
-        let column = String(decoding: before.reversed().prefix { $0 != 0x0a }.reversed(), as: UTF8.self).count + 1
+        let (line, column) = QueryPlace.lineAndColumn(of: offset, in: sql)
         return " (line \(line), column \(column))"
-    }
-
-    private static func firstIndex(of needle: [UInt8], in text: [UInt8]) -> Int? {
-        guard needle.count <= text.count else { return nil }
-        return (0...(text.count - needle.count)).first { text[$0..<($0 + needle.count)].elementsEqual(needle) }
     }
 
     /// What `json_serialize_sql` says of a statement the parser does not understand.

@@ -18,8 +18,7 @@ package final class QueryService: Sendable {
     private let relays: @Sendable () -> [RelayRow]
     private let completeThrough: @Sendable () -> Timestamp?
     private let time: any TimeSource
-    private let running = Mutex(0)
-    private let checkpoints: DuckDBCheckpoints
+    private let running = Mutex((all: 0, exports: 0))
 
     /// `relays` gives the rows of the view of that name, `completeThrough` how complete the archive is as a whole.
     package init(
@@ -34,43 +33,85 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
-        let runner = DuckDBRunner(
-            .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
-        checkpoints = DuckDBCheckpoints(duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
-        derived = DerivedTables(lake: lake, checkpoints: checkpoints)
+        derived = DerivedTables(
+            lake: lake, duckDB: configuration.duckDB, scratchDirectory: configuration.scratchDirectory)
         try FileSystem.removeTree(configuration.scratchDirectory)
         try FileSystem.makeDirectories(configuration.scratchDirectory)
     }
 
-    package var runningQueries: Int { running.withLock { $0 } }
+    package var smallestGroup: Int { configuration.minGroup }
+    package var runningQueries: Int { running.withLock { $0.all } }
 
     /// Blocks its thread until the answer is there. `limit`: rows, at most the configured number. `isCancelled` is
     /// asked every 50 ms.
     package func run(
         sql: String, format: QueryFormat, limit: Int? = nil, isCancelled: @escaping () -> Bool = { false }
     ) throws(Problem) -> QueryAnswer {
-        try check(sql, limit)
-        let admitted = running.withLock { count in
-            guard count < configuration.maxConcurrent else { return false }
-            count += 1
+        try run(QueryRequest(sql: sql, format: format, limit: limit), isCancelled: isCancelled)
+    }
+
+    package func run(
+        _ request: QueryRequest, isCancelled: @escaping () -> Bool = { false }
+    ) throws(Problem) -> QueryAnswer {
+        try check(request.sql, request.limit)
+        return try admitted(isExport: request.isExport) { () throws(Problem) -> QueryAnswer in
+            try Self.archiveErrors {
+                let run = QueryRun(
+                    request: request, configuration: configuration,
+                    scratch: try QueryScratch(in: configuration.scratchDirectory), completeThrough: completeThrough(),
+                    time: time, isCancelled: isCancelled)
+                return try run.answer(views(for: request.sql))
+            }
+        }
+    }
+
+    /// The columns of each statement, or what is wrong with it: nothing is read but the files' schemas.
+    package func describe(_ statements: [String]) throws(Problem) -> [Result<[QueryColumn], Problem>] {
+        try admitted(isExport: false) { () throws(Problem) in
+            try Self.archiveErrors {
+                let views = try views(for: statements.joined(separator: ";"))
+                return try statements.map { sql in
+                    let run = QueryRun(
+                        request: QueryRequest(sql: sql, format: .json), configuration: configuration,
+                        scratch: try QueryScratch(in: configuration.scratchDirectory), completeThrough: nil, time: time,
+                        isCancelled: { false })
+                    do throws(Problem) { return .success(try run.columns(views)) } catch { return .failure(error) }
+                }
+            }
+        }
+    }
+
+    private func admitted<Answer>(
+        isExport: Bool, _ body: () throws(Problem) -> Answer
+    ) throws(Problem) -> Answer {
+        let isAdmitted = running.withLock { running in
+            guard running.all < configuration.maxConcurrent,
+                !isExport || running.exports < configuration.maxExports
+            else { return false }
+            running.all += 1
+            running.exports += isExport ? 1 : 0
             return true
         }
-        guard admitted else {
+        guard isAdmitted else {
             throw Problem(
                 status: 503, code: "queries_busy",
-                detail: "\(configuration.maxConcurrent) queries are running; try again",
+                detail: isExport
+                    ? "\(configuration.maxExports) exports at once are allowed; try again"
+                    : "\(configuration.maxConcurrent) queries are running; try again",
                 retryAfterSeconds: 2)
         }
-        defer { running.withLock { $0 -= 1 } }
-        let scratch = "\(configuration.scratchDirectory)/\(UInt64.random(in: 0 ... .max))"
-        defer { try? FileSystem.removeTree(scratch) }
-        let run = QueryRun(
-            sql: sql, format: format, limit: min(limit ?? configuration.maxRows, configuration.maxRows),
-            configuration: configuration, scratch: scratch, completeThrough: completeThrough(), time: time,
-            isCancelled: isCancelled)
+        defer {
+            running.withLock { running in
+                running.all -= 1
+                running.exports -= isExport ? 1 : 0
+            }
+        }
+        return try body()
+    }
+
+    private static func archiveErrors<Answer>(_ body: () throws -> Answer) throws(Problem) -> Answer {
         do {
-            try FileSystem.makeDirectories(scratch)
-            return try run.answer(views(for: sql))
+            return try body()
         } catch let problem as Problem {
             throw problem
         } catch {
@@ -94,9 +135,13 @@ package final class QueryService: Sendable {
     }
 
     /// The newest committed versions. A table nobody has created yet is an empty view.
-    private func views(for sql: String) throws -> LakeViews {
+    func views(for sql: String) throws -> LakeViews {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
+            let runner = DuckDBRunner(
+                .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
+            let checkpoints = DuckDBCheckpoints(
+                duckDB: runner, directory: "\(configuration.scratchDirectory)/checkpoints")
             tables = try [TableSchema.reports, .duplicates, .alerts].map { schema in
                 try DeltaTable(schema, in: lake, createdAt: nil, checkpoints: checkpoints)
             }
@@ -107,139 +152,7 @@ package final class QueryService: Sendable {
         for table in tables { views.add(table, try table.refresh()) }
         views.addRelays(relays())
         derived.add(to: &views, mentionedIn: sql)
+        views.addHelpers()
         return views
-    }
-}
-
-/// One query, from its text to its answer.
-private struct QueryRun {
-    let sql: String
-    let format: QueryFormat
-    let limit: Int
-    let configuration: QueryConfiguration
-    let scratch: String
-    let completeThrough: Timestamp?
-    let time: any TimeSource
-    let isCancelled: () -> Bool
-
-    func answer(_ views: LakeViews) throws -> QueryAnswer {
-        let tag = randomTag()
-        let file = "\(scratch)/result.\(format.rawValue)"
-        let limits = DuckDBSandbox.Limits(
-            memoryBytes: configuration.memoryBytes, threads: configuration.threads,
-            timeoutSeconds: configuration.timeoutSeconds, resultBytes: configuration.maxResultBytes)
-        var sandbox: DuckDBSandbox?
-        defer { sandbox?.end() }
-        do throws(DuckDBError) {
-            let started = try DuckDBSandbox(
-                configuration.duckDB, limits: limits, scratchDirectory: scratch,
-                allowedPaths: views.paths + (format == .json ? [] : [file]), setup: views.script, time: time,
-                isCancelled: isCancelled)
-            sandbox = started
-            let source = SQLText.query(sql, tag: tag)
-            let columns = try describe(source, started)
-            guard format != .json else { return try json(columns, source, started) }
-            return try exported(columns, source, to: file, started)
-        } catch {
-            let position = sandbox.flatMap { QueryProblem.parserPosition(error, sql: sql, tag: tag, $0) }
-            throw QueryProblem.make(error, sql: sql, position: position, configuration: configuration)
-        }
-    }
-
-    /// Letters that the statement cannot guess, nor by chance contain.
-    private func randomTag() -> String {
-        while true {
-            let digits =
-                String(UInt64.random(in: 0 ... .max), radix: 16) + String(UInt64.random(in: 0 ... .max), radix: 16)
-            if !sql.contains(digits) { return "q" + digits }
-        }
-    }
-
-    private struct DescribedColumn: Decodable {
-        var column_name: String
-        var column_type: String
-    }
-
-    private func describe(_ source: String, _ sandbox: DuckDBSandbox) throws(DuckDBError) -> [QueryColumn] {
-        let lines = try sandbox.ask("describe select * from \(source);").split(separator: 0x0a)
-        let decoder = JSONDecoder()
-        let columns = lines.compactMap { try? decoder.decode(DescribedColumn.self, from: Data($0)) }
-        guard columns.count == lines.count, !columns.isEmpty else {
-            throw DuckDBError(kind: .crashed, message: "DuckDB described no columns")
-        }
-        return columns.map { QueryColumn(name: $0.column_name, type: $0.column_type) }
-    }
-
-    private func json(
-        _ columns: [QueryColumn], _ source: String, _ sandbox: DuckDBSandbox
-    ) throws(DuckDBError) -> QueryAnswer {
-        let select = ResultShape.jsonRows(columns, from: source, limit: limit + 1)
-        let lines = try sandbox.ask(".mode list\n.headers off\n\(select);")
-        sandbox.end()
-        var body = Array(#"{"columns":["#.utf8)
-        for (index, column) in columns.enumerated() {
-            body.append(contentsOf: (index == 0 ? #"{"name":"# : #",{"name":"#).utf8)
-            JSONText.appendString(column.name, to: &body)
-            body.append(contentsOf: #","type":"#.utf8)
-            JSONText.appendString(column.type, to: &body)
-            body.append(UInt8(ascii: "}"))
-        }
-        body.append(contentsOf: #"],"rows":["#.utf8)
-        let (rows, more) = ResultShape.rows(fromLines: lines[...], limit: limit, into: &body)
-        body.append(contentsOf: #"],"row_count":\#(rows),"truncated":\#(more),"complete_through":"#.utf8)
-        if let completeThrough {
-            JSONText.appendTimestamp(completeThrough, to: &body)
-        } else {
-            body.append(contentsOf: "null".utf8)
-        }
-        body.append(UInt8(ascii: "}"))
-        return answer(body, columns, rows, more)
-    }
-
-    /// CSV and Parquet: DuckDB writes a file, the only one it may.
-    private func exported(
-        _ columns: [QueryColumn], _ source: String, to file: String, _ sandbox: DuckDBSandbox
-    ) throws(DuckDBError) -> QueryAnswer {
-        let counted = try sandbox.ask(
-            """
-            create temp table answer as select * from \(source) limit \(limit + 1);
-            .mode list
-            .headers off
-            select count(*) from answer;
-            """)
-        guard let count = Int(String(decoding: counted.filter { $0 != 0x0a }, as: UTF8.self)) else {
-            throw DuckDBError(kind: .crashed, message: "DuckDB counted no rows")
-        }
-        let options = format == .csv ? "format csv, header true" : "format parquet, compression zstd"
-        let selected = format == .csv ? csvColumns(columns) : "*"
-        _ = try sandbox.ask(
-            "copy (select \(selected) from answer limit \(limit)) to \(SQLText.literal(file)) "
-                + "(\(options), use_tmp_file false);"
-        )
-        sandbox.end()
-        do {
-            return answer(try FileSystem.read(file), columns, min(count, limit), count > limit)
-        } catch {
-            throw DuckDBError(kind: .storage, message: "\(error)")
-        }
-    }
-
-    /// Times as RFC 3339, lists and structures as JSON.
-    private func csvColumns(_ columns: [QueryColumn]) -> String {
-        columns.map { column in
-            let name = SQLText.identifier(column.name)
-            let type = DescribedType(column.type)
-            switch type {
-            case .time: return "\(type.rewritten(name)) as \(name)"
-            case .list, .structure, .map: return "to_json(\(type.rewritten(name)))::VARCHAR as \(name)"
-            case .plain: return name
-            }
-        }.joined(separator: ", ")
-    }
-
-    private func answer(_ body: [UInt8], _ columns: [QueryColumn], _ rows: Int, _ more: Bool) -> QueryAnswer {
-        QueryAnswer(
-            contentType: format.contentType, body: body, columns: columns, rowCount: rows, truncated: more,
-            completeThrough: completeThrough)
     }
 }

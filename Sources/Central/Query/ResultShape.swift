@@ -134,7 +134,7 @@ private struct TypeParser {
 
 enum ResultShape {
     /// A SELECT that gives each row as one text, a JSON object. `source` is a table expression.
-    static func jsonRows(_ columns: [QueryColumn], from source: String, limit: Int) -> String {
+    static func jsonRows(_ columns: [QueryColumn], from source: String, limit: Int? = nil) -> String {
         var parts: [String] = []
         for (index, column) in columns.enumerated() {
             var key: [UInt8] = Array(index == 0 ? "{".utf8 : ",".utf8)
@@ -148,7 +148,7 @@ enum ResultShape {
         let names = columns.indices.map { "c\($0)" }.joined(separator: ", ")
         return
             "select concat(\(parts.joined(separator: ", "))) "
-            + "from (select * from \(source)) as q(\(names)) limit \(limit)"
+            + "from (select * from \(source)) as q(\(names))" + (limit.map { " limit \($0)" } ?? "")
     }
 
     /// Replaces the bare words NaN, Infinity and -Infinity, which are not JSON, by null, and joins lines by commas.

@@ -106,6 +106,17 @@ package final class EmbeddedStream: Sendable {
     package var lastPosition: Int64 { queue.withLock { $0.durable } }
     package var firstPosition: Int64? { log.segments.first { $0.entries > 0 }?.firstPosition }
 
+    /// From where to read what arrived since then, at latest, and whether everything since then is still here.
+    package func firstPosition(since time: Timestamp) -> (position: Int64, isWhole: Bool) {
+        let segments = log.segments.filter { $0.entries > 0 }
+        guard let first = segments.first else { return (lastPosition + 1, lastPosition == 0) }
+        let recent = segments.first { $0.lastTimeMicroseconds >= time.microseconds }
+        return (
+            recent?.firstPosition ?? lastPosition + 1,
+            first.firstPosition == 1 || first.firstTimeMicroseconds < time.microseconds
+        )
+    }
+
     /// Queues a batch. `answer` is called on the writer thread once it is durable, with its position, or failed.
     /// False when the queue is full or closed: then `answer` is never called.
     package func append(

@@ -1,5 +1,5 @@
 // Command lines: options declared once give both the parser and the help text. Pure.
-// `--name value`, `--name=value`, `--flag`, `--` ends the options, `-` is an operand (standard input).
+// `--name value`, `--name=value`, `--flag`, `-o value`, `--` ends the options, `-` is an operand (standard input).
 
 package struct OptionSpecification: Sendable {
     let name: String
@@ -38,7 +38,8 @@ package struct CommandSpecification: Sendable {
         if !operands.isEmpty { text += " \(operands)" }
         text += "\n\n\(summary)\n\nOptions:\n"
         let rows =
-            options.map { ("--\($0.name)" + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", "This text")]
+            options.map { (($0.name.count == 1 ? "-" : "--") + $0.name + ($0.value.map { " \($0)" } ?? ""), $0.help) }
+            + [("--help", "This text")]
         let width = rows.map(\.0.count).max() ?? 0
         for (left, right) in rows {
             text += "  \(left)\(String(repeating: " ", count: width - left.count))  \(right)\n"
@@ -77,7 +78,9 @@ package struct ParsedArguments: Sendable {
                 continue
             }
             let name = String(argument.drop { $0 == "-" }.prefix { $0 != "=" })
-            guard argument.hasPrefix("--"), let option = specification.options.first(where: { $0.name == name }) else {
+            guard argument.hasPrefix("--") || name.count == 1,
+                let option = specification.options.first(where: { $0.name == name })
+            else {
                 throw UsageError(
                     "unknown option \(argument.prefix { $0 != "=" }); try columba \(specification.name) --help")
             }

@@ -60,9 +60,9 @@ package struct CentralRules: Sendable, Equatable {
         let settings = Self.settingsPath(directory)
         if let chosen = message.settings {
             let stored = StoredSettings(version: message.version, settings: chosen)
-            try FileSystem.writeDurably(settings, [UInt8](try JSONEncoder().encode(stored)))
+            try FileSystem.writeAtomically(settings, [UInt8](try JSONEncoder().encode(stored)))
         }
-        try FileSystem.writeDurably(Self.rulesPath(directory), Array(message.rules.utf8))
+        try FileSystem.writeAtomically(Self.rulesPath(directory), Array(message.rules.utf8))
         if message.settings == nil, FileSystem.exists(settings) { try FileSystem.remove(settings) }
     }
 }

@@ -9,19 +9,19 @@
 
 import Log
 import SegmentedLog
-import SyncProtocol
+package import SyncProtocol
 import System
 
-struct AlertIndex: Equatable {
-    static let fileName = "alerts.index"
+package struct AlertIndex: Equatable, Sendable {
+    package static let fileName = "alerts.index"
 
-    var alerts = IntervalSet()
+    package var alerts = IntervalSet()
     /// Everything up to here is known.
-    var through: Int64 = 0
+    package var through: Int64 = 0
 
-    init() {}
+    package init() {}
 
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         var ranges: [ClosedRange<Int64>] = []
         for line in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).dropLast() {
             let parts = String(decoding: line, as: UTF8.self).split(separator: " ")
@@ -41,7 +41,7 @@ struct AlertIndex: Equatable {
     }
 
     /// The lines that add what is new.
-    static func lines(alerts: IntervalSet, through: Int64) -> [UInt8] {
+    package static func lines(alerts: IntervalSet, through: Int64) -> [UInt8] {
         var text = ""
         alerts.forEachRange { range in
             var next = range.lowerBound

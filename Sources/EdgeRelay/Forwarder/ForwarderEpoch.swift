@@ -3,7 +3,8 @@
 //   archived   central committed them to the archive: they need nothing any more (I2, I4)
 //   received   durable at central; not sent again unless central says that it no longer has them. Holds what is
 //              archived too
-//   setAside   refused again and again on their own: kept, counted, not sent (one bad record never blocks the rest)
+//   setAside   refused again and again on their own: kept, counted, not sent for an hour (one bad record never blocks
+//              the rest; it may have been the link that spoilt it, so it is tried again)
 //   missing    not in the buffer and not known to be archived: lost to damage, or dropped by the operator's rule
 //   unsent     in none of these and in no request right now: what the next orders take from
 //
@@ -40,6 +41,8 @@ package struct ForwarderEpoch: Sendable {
     private var unreadable = IntervalSet()
     private var unreadableSince: UInt64 = 0
     private static let unreadablePauseNanoseconds: UInt64 = 30_000_000_000
+    private var setAsideSince: UInt64 = 0
+    private static let setAsidePauseNanoseconds: UInt64 = 3_600_000_000_000
 
     init(name: String, isCurrent: Bool, through: Int64, archived: IntervalSet, missing: IntervalSet) {
         self.name = name
@@ -159,9 +162,18 @@ package struct ForwarderEpoch: Sendable {
         forget(numbers)
     }
 
-    mutating func setAside(_ n: Int64) {
+    mutating func setAside(_ n: Int64, at now: UInt64) {
+        if setAside.isEmpty { setAsideSince = now }
         setAside.insert(n)
         forget(IntervalSet(n...n))
+    }
+
+    /// A link that spoils what it carries makes good records look bad: nobody should have to mend that (I11).
+    mutating func retrySetAside(at now: UInt64) {
+        guard !setAside.isEmpty, now >= setAsideSince + Self.setAsidePauseNanoseconds else { return }
+        let numbers = setAside
+        setAside = IntervalSet()
+        giveBack(numbers)
     }
 
     private mutating func forget(_ numbers: IntervalSet) {

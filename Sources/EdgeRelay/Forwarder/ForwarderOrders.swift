@@ -62,6 +62,19 @@ extension ForwarderStateMachine {
         package let newestFirst: Bool
         /// Index of the central address to send it to.
         package let address: Int
+
+        package init(
+            id: UInt64, lane: ForwarderLane, epoch: String, numbers: IntervalSet, maxBytes: Int, newestFirst: Bool,
+            address: Int
+        ) {
+            self.id = id
+            self.lane = lane
+            self.epoch = epoch
+            self.numbers = numbers
+            self.maxBytes = maxBytes
+            self.newestFirst = newestFirst
+            self.address = address
+        }
     }
 
     /// `GET …/epochs/{epoch}/acks?from={from}`, answered with `acknowledged` or `failed`.

@@ -7,7 +7,10 @@ extension ForwarderStateMachine {
     private static let graceSeconds = 5.0
 
     package mutating func nextOrder(at now: UInt64) -> Order {
-        for index in epochs.indices { epochs[index].retryUnreadable(at: now) }
+        for index in epochs.indices {
+            epochs[index].retryUnreadable(at: now)
+            epochs[index].retrySetAside(at: now)
+        }
         if let stuck = watch(at: now) { return stuck }
         if now < backoff.pausedUntil { return .wait(until: backoff.pausedUntil) }
         let allowed = consecutiveFailures > 0 ? 1 : credit.maxInFlight

@@ -227,7 +227,7 @@ package struct ForwarderStateMachine: Sendable {
         if failure.isAboutTheBatch {
             // The link works; this batch does not. Halve until one record is left, then set that one aside.
             if flight.numbers.count == 1, let n = flight.numbers.min {
-                refuse(n, of: flight.epoch)
+                refuse(n, of: flight.epoch, at: now)
             } else if flight.lane != nil {
                 splitBytes = max(1, min(splitBytes ?? .max, flight.lineBytes) / 2)
             }
@@ -248,11 +248,11 @@ package struct ForwarderStateMachine: Sendable {
         }
     }
 
-    private mutating func refuse(_ n: Int64, of name: String) {
+    private mutating func refuse(_ n: Int64, of name: String, at now: UInt64) {
         refusals[name, default: [:]][n, default: 0] += 1
         guard refusals[name]?[n] ?? 0 >= limits.refusalsBeforeSetAside, let index = index(of: name) else { return }
         clearRefusals(name, n...n)
-        epochs[index].setAside(n)
+        epochs[index].setAside(n, at: now)
     }
 
     private mutating func clearRefusals(_ name: String, _ range: ClosedRange<Int64>) {

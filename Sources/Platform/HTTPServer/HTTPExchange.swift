@@ -94,6 +94,17 @@ package final class HTTPExchange: @unchecked Sendable {
         answer(status: response.status, native)
     }
 
+    /// A file as the answer, read while it is sent, so that gigabytes need no memory. It is opened now: whoever made it
+    /// may remove it afterwards. False if it cannot be opened; then nothing is answered yet.
+    package func respond(status: Int = 200, headers: [(String, String)], file path: String) -> Bool {
+        HTTPResponse.check(status: status)
+        checkOpen()
+        guard let native = chs_response_create_from_file(exchange, path) else { return false }
+        HTTPResponse.add(headers, to: native)
+        answer(status: status, native)
+        return true
+    }
+
     /// Begins an answer of unknown length, such as Server-Sent Events: sends the header, then whatever is written.
     /// - Parameter maxPendingBytes: written and not yet taken by the socket; beyond it the stream ends (slow reader).
     /// - Parameter onClose: called once, on a server thread, when the client left or everything was sent.

@@ -20,6 +20,30 @@ struct ArchivedRow: Sendable {
     var kind = ""
     var alertID = ""
     var personID = ""
+
+    var number: RecordNumber { RecordNumber(source: RecordSource(relayID: relayID, epoch: epoch), n: n) }
+}
+
+/// A data file. Never changed (I10).
+final class MemoryFile: Sendable {
+    let rows: [ArchivedRow]
+    private let byIdentity: [ReportIdentity: Int]
+    private let byRecord: [RecordNumber: [Int]]
+
+    init(_ rows: [ArchivedRow]) {
+        self.rows = rows
+        var byIdentity: [ReportIdentity: Int] = [:]
+        var byRecord: [RecordNumber: [Int]] = [:]
+        for (index, row) in rows.enumerated() {
+            byIdentity[ReportIdentity(droneID: row.droneID, boot: row.boot, seq: row.seq)] = index
+            byRecord[row.number, default: []].append(index)
+        }
+        self.byIdentity = byIdentity
+        self.byRecord = byRecord
+    }
+
+    func digest(_ identity: ReportIdentity) -> SHA256Digest? { byIdentity[identity].flatMap { rows[$0].digest } }
+    func digests(_ number: RecordNumber) -> [SHA256Digest] { (byRecord[number] ?? []).compactMap { rows[$0].digest } }
 }
 
 private final class MemorySink: RowSink {
@@ -60,7 +84,7 @@ struct MemoryEngine: ArchiveEngine {
             for line in bytes.split(separator: 0x0a) { rows.append(RowScanner.scan(line)) }
             if disk.mutation == .dropOnConflict { rows.removeAll { $0.reason == "conflict" } }
             let path = "scratch/\(buffer.sink.path).parquet"
-            let converted = rows
+            let converted = MemoryFile(rows)
             disk.state.withLock { $0.scratch[path] = converted }
             files.append(
                 ConvertedFile(
@@ -83,35 +107,34 @@ struct MemoryEngine: ArchiveEngine {
 
     // MARK: - Reading back
 
-    private func rows(_ files: [String]) -> [ArchivedRow] {
-        files.flatMap { disk.rows($0) ?? [] }
-    }
+    private func open(_ files: [String]) -> [MemoryFile] { files.compactMap { disk.rows($0) } }
 
     func identityRanges(in files: [String]) -> [IdentityRange] {
         let seen = disk.mutation == .deduplicationWindow ? Array(files.suffix(2)) : files
-        return rows(seen).map { IdentityRange(droneID: $0.droneID, boot: $0.boot, range: $0.seq...$0.seq) }
+        return open(seen).flatMap(\.rows).map {
+            IdentityRange(droneID: $0.droneID, boot: $0.boot, range: $0.seq...$0.seq)
+        }
     }
 
     func persons(in files: [String]) -> Set<PersonID> {
-        Set(rows(files).compactMap { PersonID(hex: $0.personID) })
+        Set(open(files).flatMap(\.rows).compactMap { PersonID(hex: $0.personID) })
     }
 
     func digests(of identities: Set<ReportIdentity>, in files: [String]) -> [ReportIdentity: SHA256Digest] {
         var found: [ReportIdentity: SHA256Digest] = [:]
-        let seqs = Set(identities.map(\.seq))
-        for row in rows(files) where seqs.contains(row.seq) {
-            let identity = ReportIdentity(droneID: row.droneID, boot: row.boot, seq: row.seq)
-            if identities.contains(identity), let digest = row.digest { found[identity] = digest }
+        for file in open(files) {
+            for identity in identities { if let digest = file.digest(identity) { found[identity] = digest } }
         }
         return found
     }
 
     func digests(of records: Set<RecordNumber>, in files: [String]) -> [RecordNumber: [SHA256Digest]] {
         var found: [RecordNumber: [SHA256Digest]] = [:]
-        let numbers = Set(records.map(\.n))
-        for row in rows(files) where numbers.contains(row.n) {
-            let number = RecordNumber(source: RecordSource(relayID: row.relayID, epoch: row.epoch), n: row.n)
-            if records.contains(number), let digest = row.digest { found[number, default: []].append(digest) }
+        for file in open(files) {
+            for record in records {
+                let digests = file.digests(record)
+                if !digests.isEmpty { found[record, default: []] += digests }
+            }
         }
         return found
     }

@@ -18,14 +18,16 @@ final class MemoryDisk: Sendable {
     struct Object: Sendable {
         var bytes: [UInt8]
         /// Of a data file.
-        var rows: [ArchivedRow]?
+        var rows: MemoryFile?
         var size: Int
         var modifiedMicroseconds: Int64
     }
 
     struct State {
         var objects: [String: Object] = [:]
-        var scratch: [String: [ArchivedRow]] = [:]
+        /// The objects' paths by store and first folder, so that a list need not look at everything.
+        var folders: [String: Set<String>] = [:]
+        var scratch: [String: MemoryFile] = [:]
         var journal: [StoreChange] = []
         var nowMicroseconds: Int64 = 0
     }
@@ -49,8 +51,13 @@ final class MemoryDisk: Sendable {
     }
 
     func bytes(_ path: String) -> [UInt8]? { state.withLock { $0.objects[path]?.bytes } }
-    func rows(_ path: String) -> [ArchivedRow]? { state.withLock { $0.objects[path]?.rows } }
-    var paths: [String] { state.withLock { $0.objects.keys.sorted() } }
+    func rows(_ path: String) -> MemoryFile? { state.withLock { $0.objects[path]?.rows } }
+
+    /// `lake/reports` of `lake/reports/date=2026-11-20/part-1.parquet`.
+    static func folder(of path: String) -> String {
+        let slashes = path.utf8.indices.filter { path.utf8[$0] == UInt8(ascii: "/") }
+        return slashes.count < 2 ? path : String(path[..<slashes[1]])
+    }
 }
 
 package final class MemoryStore: ObjectStore {
@@ -74,11 +81,12 @@ package final class MemoryStore: ObjectStore {
         return result
     }
 
-    private func put(_ key: String, _ bytes: [UInt8], rows: [ArchivedRow]?, size: Int, _ state: inout MemoryDisk.State)
+    private func put(_ key: String, _ bytes: [UInt8], rows: MemoryFile?, size: Int, _ state: inout MemoryDisk.State)
     {
         let object = MemoryDisk.Object(
             bytes: bytes, rows: rows, size: size, modifiedMicroseconds: state.nowMicroseconds)
         let old = state.objects.updateValue(object, forKey: path(key))
+        if old == nil { state.folders[MemoryDisk.folder(of: path(key)), default: []].insert(path(key)) }
         state.journal.append(StoreChange(store: name, key: key, replaced: old != nil))
     }
 
@@ -91,7 +99,7 @@ package final class MemoryStore: ObjectStore {
             guard let rows = state.scratch.removeValue(forKey: source) else {
                 throw SimulatedDiskError(description: "there is no file \(source)")
             }
-            put(key, [], rows: rows, size: 100 * rows.count, &state)
+            put(key, [], rows: rows, size: 100 * rows.rows.count, &state)
         }
     }
 
@@ -118,17 +126,21 @@ package final class MemoryStore: ObjectStore {
         let start = path(prefix.isEmpty ? "" : prefix + "/")
         let skipped = name.utf8.count + 1
         return disk.state.withLock { state in
-            state.objects.filter { $0.key.hasPrefix(start) }.map { key, object in
-                ObjectInfo(
-                    key: String(key.dropFirst(skipped)), bytes: object.size,
-                    modifiedMicroseconds: object.modifiedMicroseconds)
+            let paths = state.folders[MemoryDisk.folder(of: start)] ?? []
+            return paths.filter { $0.hasPrefix(start) }.sorted().compactMap { path in
+                state.objects[path].map {
+                    ObjectInfo(
+                        key: String(path.dropFirst(skipped)), bytes: $0.size,
+                        modifiedMicroseconds: $0.modifiedMicroseconds)
+                }
             }
-        }.sorted { $0.key < $1.key }
+        }
     }
 
     package func remove(_ key: String) throws {
         try change { state in
             guard state.objects.removeValue(forKey: path(key)) != nil else { return }
+            state.folders[MemoryDisk.folder(of: path(key))]?.remove(path(key))
             state.journal.append(StoreChange(store: name, key: key, removed: true))
         }
     }

@@ -23,10 +23,21 @@ package struct WorldOptions: Sendable {
         var random = SeededRandom(seed: seed, stream: 1)
         var options = WorldOptions(seed: seed)
         options.relays = 2 + random.index(below: 2)
-        options.drones = 4 + random.index(below: 9)
-        options.faultHours = (random.unit() < 0.15 ? random.between(24, 72) : random.between(2, 10)) * scale
+        options.drones = 3 + random.index(below: 7)
+        options.faultHours = (random.unit() < 0.1 ? random.between(12, 72) : random.between(1, 5)) * scale
         options.reportSeconds = random.unit() < 0.3 ? 20 : 60
         options.faults = FaultRates(&random)
+        return options
+    }
+
+    /// A small world in which everything goes wrong, often: what a broken variant must not survive.
+    package static func busy(seed: UInt64) -> WorldOptions {
+        var options = WorldOptions(seed: seed)
+        options.drones = 5
+        options.faultHours = 1.5
+        options.reportSeconds = 20
+        options.convergeHours = 2
+        options.faults = .all
         return options
     }
 
@@ -70,6 +81,18 @@ package struct FaultRates: Sendable {
 
     package init() {}
 
+    /// Everything at once.
+    static var all: FaultRates {
+        var rates = FaultRates()
+        (rates.kills, rates.stepKills, rates.partitions, rates.oneWay, rates.halfOpen) = (2, 0.0005, 1, 1, 1)
+        (rates.portal, rates.overload, rates.loss, rates.duplication, rates.corruption) = (2, 0.3, 0.01, 0.03, 0.01)
+        (rates.clockJumps, rates.fullDisks, rates.fullCentral, rates.slowDisks) = (0.5, 0.5, 0.4, 0.5)
+        (rates.relayDamage, rates.streamDamage, rates.restores, rates.clones) = (0.3, 1, 0.4, 0.3)
+        (rates.storeErrors, rates.zombies, rates.poison, rates.liars, rates.resends) = (0.005, 1.5, 0.5, 0.02, 0.15)
+        (rates.unsequenced, rates.reboots, rates.garbage) = (0.2, 0.3, 0.02)
+        return rates
+    }
+
     init(_ random: inout SeededRandom) {
         func some(_ chance: Double, _ low: Double, _ high: Double) -> Double {
             let isOn = random.unit() < chance
@@ -77,7 +100,7 @@ package struct FaultRates: Sendable {
             return isOn ? rate : 0
         }
         kills = some(0.6, 0.2, 4)
-        stepKills = some(0.6, 0.0002, 0.004)
+        stepKills = some(0.6, 0.0001, 0.0015)
         partitions = some(0.5, 0.2, 2)
         longPartitions = some(0.15, 0.02, 0.1)
         oneWay = some(0.4, 0.2, 2)

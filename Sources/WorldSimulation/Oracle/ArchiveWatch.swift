@@ -67,7 +67,7 @@ struct ArchiveWatch {
                 continue
             }
             guard add.dataChange, table != "identities" else { continue }
-            for row in rows { ledger.visible(row, in: table) }
+            for row in rows.rows { ledger.visible(row, in: table) }
         }
     }
 

@@ -111,6 +111,9 @@ bool chs_exchange_client_gone(const chs_exchange *exchange);
 
 /// The bytes are copied.
 chs_response *chs_response_create(const void *body, size_t body_length);
+/// The file as it is now, read while it is sent: never in memory as a whole, and it may be unlinked at once. NULL if
+/// it cannot be opened.
+chs_response *chs_response_create_from_file(chs_exchange *exchange, const char *path);
 /// False if libmicrohttpd refuses the header (CR or LF in it, or out of memory).
 bool chs_response_add_header(chs_response *response, const char *name, const char *value);
 
