@@ -113,7 +113,8 @@ final class AnalystTests {
     func pages() throws {
         try send(10)
         #expect(station.waitUntilArchived())
-        let first = try get("/v1/reports?limit=6&drone_id=&format=csv")
+        #expect(try get("/v1/reports?limit=6&drone_id=").status == 422, "an empty value is no filter")
+        let first = try get("/v1/reports?limit=6&format=csv")
         #expect(first.status == 200 && first.header("x-row-count") == "6" && first.header("x-truncated") == "true")
         #expect(first.header("x-complete-through") != nil && first.header("content-length") != nil)
         let cursor = try #require(first.header("x-next-cursor"))
@@ -215,7 +216,7 @@ final class AnalystTests {
 
     @Test("a query ends when its client has gone, long before its time limit")
     func clientGone() throws {
-        let endless = "select count(*) from range(10000000000) a, range(10000000) b where a.range + b.range = -1"
+        let endless = "select count(*) from range(1000000000000000) t(i) where hash(i) = 42"
         let body = try JSONSerialization.data(withJSONObject: ["sql": endless])
         func running() -> Int? {
             let status = try? station.json(station.central, "/v1/status")

@@ -5,7 +5,7 @@
 enum QueryPlace {
     /// UTF-8 offset, or nil where the message names nothing of the statement.
     static func offset(of message: String, in sql: String) -> Int? {
-        let tokens = SQLTokens.all(sql).filter { $0.kind != .comment }
+        let tokens = SQLTokens.all(sql)
         for candidate in candidates(message) {
             let wanted = candidate.text.lowercased()
             let found = tokens.first { token in
