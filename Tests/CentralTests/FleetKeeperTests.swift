@@ -194,6 +194,24 @@ struct FleetKeeperTests {
         #expect(fixture.keeper.incidents.isEmpty, "order \(order): \(fixture.keeper.incidents)")
     }
 
+    @Test("an incident that was closed is not opened again by the same conflict after a crash")
+    func closedStaysClosed() throws {
+        let archive = try ArchiveFixture()
+        let id = "identity_conflict.\(ArchiveFixture.relay)"
+        do {
+            let fixture = try KeeperFixture(archive)
+            var maker = BatchMaker()
+            maker.add(1, BatchMaker.report(seq: 1))
+            maker.add(2, BatchMaker.report(seq: 1, name: "Bob Stone"))
+            try fixture.archive(maker)
+            // No thread, no orderly end: what `close` itself wrote is all there is.
+            #expect(try fixture.keeper.close(id, by: "t", note: nil)?.count == 1)
+        }
+        let fixture = try KeeperFixture(archive)
+        fixture.pass(2)
+        #expect(fixture.keeper.incidents.map(\.id) == [id] && !fixture.open(.identityConflict))
+    }
+
     @Test("a relay that believes more archived than is, is found out")
     func believed() throws {
         let fixture = try KeeperFixture(ArchiveFixture())

@@ -39,6 +39,8 @@ package final class FleetKeeper: Sendable {
     private let time: any TimeSource
     private let log: Log
     private let state: Monitor<State>
+    /// Held over a write, by the fleet's own thread and the desk's only.
+    private let saveTurn = Mutex(())
 
     /// - Parameters:
     ///   - archive: as of the last commit.
@@ -196,7 +198,11 @@ package final class FleetKeeper: Sendable {
                     state.unsaved.insert(view.relayID)
                 }
                 wanted += known.map { (view.relayID, $0.epoch, ledger.wanted($0, at: now)) }
+                let raised = [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised]
                 Self.judge(&ledger, known, archive, &state.incidents, at: now)
+                if raised != [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised] {
+                    state.unsaved.insert(view.relayID)
+                }
                 state.ledgers[view.relayID] = ledger
             }
             if state.isAccountDue(at: monotonic) {
@@ -291,11 +297,23 @@ package final class FleetKeeper: Sendable {
         }
     }
 
+    /// With the ledgers that say what was raised already: after a crash the same conflict is not raised twice. One at a
+    /// time, so that whoever closes an incident hears only when that is on disk.
     private func saveIncidents() throws {
-        let changed = state.withLock { $0.incidents.takeUnsaved() }
-        do { try store.save([], incidents: changed) } catch {
-            state.withLock { $0.incidents.notSaved(changed.keys) }
-            throw error
+        try saveTurn.withLock { _ in
+            let (changed, ledgers) = state.withLock { state -> ([String: Incident?], [RelayLedger]) in
+                let changed = state.incidents.takeUnsaved()
+                guard !changed.isEmpty else { return ([:], []) }
+                defer { state.unsaved = [] }
+                return (changed, state.unsaved.compactMap { state.ledgers[$0] })
+            }
+            do { try store.save(ledgers, incidents: changed) } catch {
+                state.withLock { state in
+                    state.incidents.notSaved(changed.keys)
+                    state.unsaved.formUnion(ledgers.map(\.relayID))
+                }
+                throw error
+            }
         }
     }
 
