@@ -219,6 +219,19 @@ private struct Crash: Error {}
         #expect(try fixture.contents() == before)
     }
 
+    @Test("a compaction that could fill the disk is not begun, and says how much it wants")
+    func noRoom() throws {
+        let fixture = try ArchiveFixture()
+        _ = try Self.fill(fixture)
+        var configuration = fixture.upkeepConfiguration()
+        configuration.freeBytes = { _ in 1 << 30 }
+        let upkeep = LakeUpkeep(configuration, time: fixture.time)
+        let report = try upkeep.compact(.everything, try upkeep.openTables())
+        #expect(report.done.isEmpty && report.failed.count == 5)
+        #expect(report.failed.allSatisfy { $0.reason.contains("1024 MiB free") }, "\(report.failed.map(\.reason))")
+        #expect(try files(fixture) == [6, 3, 3, 3])
+    }
+
     @Test("reports of a large call lie in a file for each partition of drones, and compaction keeps them apart")
     func partitions() throws {
         let fixture = try ArchiveFixture()

@@ -18,8 +18,9 @@ import Testing
         let format = DuckDBCheckpoints(duckDB: fixture.runner, directory: "\(fixture.directory)/tmp")
         let table = try DeltaTable(.reports, in: fixture.lake, createdAt: now, checkpoints: format)
         let stats =
-            #"{"numRecords":3,"minValues":{"cell":"u09tvw0","drone_id":"pw-0","epoch":"00000000000000000000000000000007","#
-            + #""lat":48.8,"lon":2.3,"observed_at":"2026-11-20T05:00:00.123Z","relay_id":"north-3","relay_seq":1,"seq":1},"#
+            #"{"numRecords":3,"minValues":{"cell":"u09tvw0","drone_id":"pw-0","#
+            + #""epoch":"00000000000000000000000000000007","lat":48.8,"lon":2.3,"#
+            + #""observed_at":"2026-11-20T05:00:00.123Z","relay_id":"north-3","relay_seq":1,"seq":1},"#
             + #""maxValues":{"cell":"u09tvw0","drone_id":"pw-9","lat":48.8,"lon":2.3,"relay_id":"north-3","seq":9}}"#
         for version in 1...(Self.versions ?? 1) {
             // A compaction every 100 versions: few files live, as in a lake that is kept in shape.

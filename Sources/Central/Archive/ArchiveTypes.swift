@@ -134,11 +134,21 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
     case filesGone(table: String)
     /// What lies in the store is not what was written: nothing was changed.
     case damagedData(table: String, files: [String], detail: String)
+    /// Nothing was begun.
+    case noRoom(table: String, bytes: Int)
     case tooManyConflicts(table: String, attempts: Int)
     case damagedLog(key: String, detail: String)
     case unsupportedTable(detail: String)
     case wrongPosition(expectedAfter: Int64, found: Int64)
     case conversion(type: String)
+
+    /// Nothing that trying again could mend. The rest passes: a full disk, a DuckDB that was killed for want of memory.
+    package var isFatal: Bool {
+        switch self {
+        case .anotherWriter, .damagedLog, .unsupportedTable, .wrongPosition: true
+        case .filesGone, .damagedData, .noRoom, .tooManyConflicts, .conversion: false
+        }
+    }
 
     package var description: String {
         switch self {
@@ -149,6 +159,9 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
             "\(table): somebody else has compacted the same files meanwhile; nothing was changed"
         case .damagedData(let table, let files, let detail):
             "\(table): \(detail); run `columba-central verify` (files: \(files.joined(separator: ", ")))"
+        case .noRoom(let table, let bytes):
+            "\(table): compaction wants \(bytes >> 20) MiB free on the lake's disk, for intake must not wait for it; "
+                + "make room, for example with `columba-central vacuum --older-than 1`"
         case .tooManyConflicts(let table, let attempts):
             "\(table): \(attempts) commits in a row lost to other writers; stop whatever rewrites the table"
         case .damagedLog(let key, let detail): "\(key) is not a Delta log entry: \(detail)"

@@ -5,6 +5,7 @@ package import Log
 package import Models
 package import System
 import Compression
+import DuckDB
 import SegmentedLog
 import Synchronization
 import SyncProtocol
@@ -63,8 +64,8 @@ package final class ArchiveLoop: Sendable {
             if isStopped { return }
             do {
                 try commit(after: position)
-            } catch let error as ArchiveError {
-                // Another writer, a damaged log: nothing that trying again could mend.
+            } catch let error as ArchiveError where error.isFatal {
+                // Another writer, a damaged log.
                 log.error("archive_stopped", ["error": .string("\(error)")])
                 return onFatal("\(error)")
             } catch let error as SegmentedLogError where error.code == .damaged {
@@ -73,11 +74,13 @@ package final class ArchiveLoop: Sendable {
                 log.error("stream_damaged", ["error": .string("\(error)")])
                 return onFatal("\(error)")
             } catch {
+                // DuckDB's own words may quote values (I9).
+                let reason = (error as? DuckDBError)?.type ?? "\(error)"
                 progress.withLock { progress in
                     progress.failures += 1
-                    progress.lastError = "\(error)"
+                    progress.lastError = reason
                 }
-                log.error("archive_failed", ["error": .string("\(error)"), "retry_s": .double(Self.retrySeconds)])
+                log.error("archive_failed", ["error": .string(reason), "retry_s": .double(Self.retrySeconds)])
                 pause(Self.retrySeconds)
             }
         }

@@ -106,7 +106,22 @@ extension CentralOpenAPI {
                 "summary": "Put a rule set (JSON5, as a relay's own file); its version is higher than the last one's",
                 "requestBody": {
                   "required": true,
-                  "content": {"application/json5":{"schema":{"type":"string"}}}
+                  "content": {
+                    "text/plain": {"schema":{"type":"string"}},
+                    "application/vnd.columba.rules+json": {
+                      "schema": {
+                        "type": "object",
+                        "required": ["rules"],
+                        "properties": {
+                          "rules": {"type":"string","description":"The rule file, JSON5"},
+                          "settings": {
+                            "type": "object",
+                            "properties": {"limits":{"type":"object","additionalProperties":{"type":"number"}}}
+                          }
+                        }
+                      }
+                    }
+                  }
                 },
                 "responses": {
                   "200": {"description":"As GET","content":{"application/json":{}}},

@@ -19,7 +19,7 @@ struct AnalystQuery {
         Problem(status: 422, code: "invalid_field", detail: detail, field: field)
     }
 
-    /// nil: not given, or empty.
+    /// nil: not given. An empty value counts as none here, and `finish` refuses it.
     mutating func text(_ name: String) -> String? {
         known.append(name)
         return items[name].flatMap { $0.isEmpty ? nil : $0 }
@@ -53,6 +53,10 @@ struct AnalystQuery {
 
     /// After every item has been asked for.
     func finish() throws(Problem) {
+        // Whoever wrote `drone_id=` meant one drone, not all of them.
+        if let empty = known.first(where: { items[$0]?.isEmpty == true }) {
+            throw Self.invalid("\(empty) is empty: give it a value or leave it out", empty)
+        }
         guard let unknown = items.keys.filter({ !known.contains($0) }).min() else { return }
         let field = Identifier.isValidDroneID(unknown) ? unknown : nil
         throw Problem(

@@ -24,6 +24,12 @@ package struct UpkeepConfiguration: Sendable {
     package var logSeconds = 24 * 3600.0
     /// Files that left the tables stay so long for readers that opened an older version.
     package var keepRemovedSeconds = 24 * 3600.0
+    /// Tests make a disk full.
+    package var freeBytes: @Sendable (String) throws -> Int = { try FileSystem.freeBytes(at: $0) }
+    /// The stream, on which intake depends, may be on the same disk: compaction leaves so much of it.
+    static let reservedBytes = 1 << 30
+    /// A sort spills its rows unpacked, about so many times as large, beside the new file itself.
+    static let spillFactor = 12
 
     package init(lake: any ObjectStore, vault: any ObjectStore, directory: String, duckDB: DuckDBExecutable) {
         self.lake = lake
@@ -132,6 +138,10 @@ package struct LakeUpkeep: Sendable {
     ) throws -> CompactionResult {
         // Whatever a killed compactor left: the lock says nobody uses it.
         for name in ["spill", "files"] { try FileSystem.removeTree("\(configuration.directory)/\(name)") }
+        let needed = job.bytes * UpkeepConfiguration.spillFactor + UpkeepConfiguration.reservedBytes
+        guard try configuration.freeBytes(configuration.directory) >= needed else {
+            throw ArchiveError.noRoom(table: job.table, bytes: needed)
+        }
         guard let table = tables.all.first(where: { $0.schema.name == job.table }) else {
             preconditionFailure("a job is of one of the archive's tables")
         }

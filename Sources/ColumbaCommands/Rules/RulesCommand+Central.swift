@@ -10,7 +10,7 @@ extension RulesCommand {
         let client = try CentralClient(arguments)
         let path = arguments.operands[1]
         var body = try InputFile(path).readAll(maxBytes: maxRulesBytes)
-        var type = "application/json5"
+        var type = "text/plain; charset=utf-8"
         if let settings = arguments.string("settings") {
             let bytes = try InputFile(settings).readAll(maxBytes: maxSettingsBytes)
             guard let parsed = try? OrderedJSON.parse(bytes) else { throw CommandFailure("\(settings): is not JSON") }
