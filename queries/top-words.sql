@@ -10,10 +10,21 @@
 -- column reports [reports]: Reports it is in
 -- column drones [drones]: Drones that heard it
 -- plot: bar x=word y=spoken
-select word, count(*) as spoken, count(*) / sum(count(*)) over () as share,
-    count(distinct (drone_id, boot, seq)) as reports, count(distinct drone_id) as drones
-from spoken
-where in_period(date, observed_at, received_at, time_suspect, $from, $to) and starts_with(cell, $cell)
-group by word
+with heard as (
+    select word, count(*) as spoken, count(*) / sum(count(*)) over () as share, count(distinct drone_id) as drones
+    from spoken
+    where in_period(date, observed_at, received_at, time_suspect, $from, $to) and starts_with(cell, $cell)
+    group by word
+), in_reports as (
+    select word, count(*) as reports
+    from (
+        select unnest(list_distinct(words)) as word
+        from reports
+        where in_period(date, observed_at, received_at, time_suspect, $from, $to) and starts_with(cell, $cell)
+    )
+    group by word
+)
+select word, spoken, share, reports, drones
+from heard join in_reports using (word)
 order by spoken desc, word
 limit $top

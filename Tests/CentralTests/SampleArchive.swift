@@ -121,12 +121,12 @@ final class SampleArchive {
 
     private func store(_ random: inout SeededGenerator) throws {
         let archiver = try archive.archiver()
-        var position: Int64 = 0
+        let archivedAt = Self.now.microseconds
+        archive.time.setWall(microseconds: archivedAt)
+        var batches: [StreamedBatch] = []
         for relay in ["relay-1", "relay-2", "relay-3"] {
             var maker = BatchMaker(relay: relay)
             var n: Int64 = 0
-            let archivedAt = Self.now.microseconds + position * 1_000_000
-            archive.time.setWall(microseconds: archivedAt)
             for index in reports.indices where reports[index].relay == relay {
                 n += 1
                 reports[index].archivedAt = archivedAt
@@ -143,8 +143,7 @@ final class SampleArchive {
                     n, String(decoding: AlertText.json(change), as: UTF8.self), kind: .alertState,
                     receivedAt: change.at.microseconds)
             }
-            position += 1
-            _ = try archiver.archive([maker.batch(at: position)])
+            batches.append(maker.batch(at: Int64(batches.count + 1)))
         }
         // The same reports again, through another relay.
         var maker = BatchMaker(relay: "relay-4")
@@ -153,7 +152,8 @@ final class SampleArchive {
             copies.append((report, "relay-4"))
             maker.add(n, report.body, receivedAt: report.receivedAt + 5_000_000)
         }
-        _ = try archiver.archive([maker.batch(at: position + 1)])
+        batches.append(maker.batch(at: Int64(batches.count + 1)))
+        _ = try archiver.archive(batches)
     }
 
     func rows(_ sql: String) throws -> [OrderedRow] { try OrderedRow.all(service.run(sql: sql, format: .json).body) }

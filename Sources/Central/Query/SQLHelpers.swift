@@ -59,9 +59,10 @@ package enum SQLHelpers {
         """
 
     /// `report_time` is the time that decides a report's `date`; `in_period` lets the date decide first which files are
-    /// opened.
+    /// opened. `bucket` works in UTC on the plain number of microseconds: with a time zone it is 170 times slower.
     static let times = """
-        create macro bucket(width, ts) as time_bucket(width::INTERVAL, ts);
+        create macro bucket(width, ts) as
+            make_timestamptz(epoch_us(time_bucket(width::INTERVAL, make_timestamp(epoch_us(ts)))));
         create macro delay_s(earlier, later) as epoch_us(later - earlier) / 1e6;
         create macro report_time(observed_at, received_at, time_suspect) as
             case when time_suspect then received_at else observed_at end;

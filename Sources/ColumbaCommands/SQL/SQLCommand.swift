@@ -56,7 +56,11 @@ package enum SQLCommand {
                 throw CommandFailure("\(central): \(error.reason)")
             }
         }
-        guard response.status == 200 else { throw CommandFailure(ProblemText.line(response)) }
+        guard response.status == 200 else {
+            let detail = (try? OrderedJSON.parse(response.body))?["detail"]?.stringValue ?? ""
+            if let excerpt = StatementExcerpt.text(detail: detail, statement: statement) { console.message(excerpt) }
+            throw CommandFailure(ProblemText.line(response))
+        }
         show(response, format: format, console)
         return .ok
     }
