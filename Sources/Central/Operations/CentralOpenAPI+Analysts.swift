@@ -4,7 +4,9 @@ extension CentralOpenAPI {
     private static let filters = [
         item("from", time, "Beginning, included: a time, a day, now, or a time before now such as -24h"),
         item("to", time, "End, not included"),
-        item("bbox", #"{"type":"string"}"#, "west,south,east,north in degrees; west beyond east crosses the 180th meridian"),
+        item(
+            "bbox", #"{"type":"string"}"#,
+            "west,south,east,north in degrees; west beyond east crosses the 180th meridian"),
         item("drone_id", identifier, "Only this drone's"), item("relay_id", identifier, "Only this relay's"),
         item("word", #"{"type":"string"}"#, "Only reports with this word"),
         item("person_id", #"{"type":"string","pattern":"^[0-9a-f]{32}$"}"#, "Only reports that saw this person"),

@@ -81,8 +81,7 @@ package final class MemoryStore: ObjectStore {
         return result
     }
 
-    private func put(_ key: String, _ bytes: [UInt8], rows: MemoryFile?, size: Int, _ state: inout MemoryDisk.State)
-    {
+    private func put(_ key: String, _ bytes: [UInt8], rows: MemoryFile?, size: Int, _ state: inout MemoryDisk.State) {
         let object = MemoryDisk.Object(
             bytes: bytes, rows: rows, size: size, modifiedMicroseconds: state.nowMicroseconds)
         let old = state.objects.updateValue(object, forKey: path(key))
