@@ -3,11 +3,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state deps-bench spark-test deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state deps-bench spark-test sim deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
 ARGS ?=
+# Options for `make sim`: a seed, virtual years, a deliberate break (.build/release/columba-sim --mutations lists them).
+SEED ?=
+YEARS ?=
+MUTATION ?=
 # A strict build that must not disturb the release build keeps its products apart.
 STRICT_BUILD := .build/strict
 
@@ -78,6 +82,11 @@ spark-test: deps-test ## Runs the Spark jobs locally and holds their results aga
 	@deploy/tools/install-spark
 	@swift build -c release
 	@queries/spark/tests/run
+
+sim: tools-swift ## Simulates drones, relays, central and faults: SEED=7 one world, YEARS=10, or until something breaks
+	@swift build -c release --product columba-sim >&2
+	@exec .build/release/columba-sim $(if $(SEED),--seed $(SEED) --trace) $(if $(YEARS),--years $(YEARS)) \
+		$(if $(SEED)$(YEARS),,--forever) $(if $(MUTATION),--mutation $(MUTATION)) $(ARGS)
 
 deb: deps-run ## Builds the Debian package of the relay into .build/packages
 	@deploy/edge/build-deb

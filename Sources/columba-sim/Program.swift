@@ -12,6 +12,8 @@ private let usage = """
       --seed S        the first seed (default 1); alone: just this one
       --seeds N       so many seeds from there
       --years Y       seeds until so many virtual years have passed
+      --hours H       no world's faults last longer than so many virtual hours (CI: 2)
+      --forever       seeds until an invariant is broken
       --mutation M    breaks the product on purpose (see --mutations); exit 1 means that it was noticed
       --mutations     lists the deliberate breaks
       --busy          small worlds in which everything goes wrong at once
@@ -26,6 +28,7 @@ private struct Arguments {
     var seeds: Int?
     var years: Double?
     var mutation: Mutation?
+    var hours = 72.0
     var isSpeed = false
     var isBusy = false
     var keepsTrace = false
@@ -42,6 +45,8 @@ private struct Arguments {
                 guard let value = rest.popFirst().flatMap(Mutation.init(rawValue:)) else { return nil }
                 mutation = value
             case "--speed": isSpeed = true
+            case "--hours": guard let value = rest.popFirst().flatMap(Double.init) else { return nil }; hours = value
+            case "--forever": seeds = .max
             case "--busy": isBusy = true
             case "--trace": keepsTrace = true
             case "--verbose": isVerbose = true
@@ -84,7 +89,9 @@ enum Program {
         var spoken = 0.0
         while count < last, virtual < wanted ?? .infinity {
             let seed = arguments.seed &+ UInt64(count)
-            var options = arguments.isBusy ? WorldOptions.busy(seed: seed) : WorldOptions.drawn(seed: seed)
+            var options =
+                arguments.isBusy
+                ? WorldOptions.busy(seed: seed) : WorldOptions.drawn(seed: seed, longestHours: arguments.hours)
             options.mutation = arguments.mutation
             options.keepsLines = arguments.keepsTrace
             let outcome = WorldRun.run(options)

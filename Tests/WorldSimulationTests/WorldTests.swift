@@ -7,11 +7,11 @@ import WorldSimulation
 @Suite("the simulated world") struct WorldTests {
     @Test("no seed breaks an invariant, and every world converges once its faults end", arguments: 1...14)
     func seeds(seed: Int) {
-        let options = WorldOptions.drawn(seed: UInt64(seed), scale: 0.4)
+        let options = WorldOptions.drawn(seed: UInt64(seed), longestHours: 2)
         let outcome = WorldRun.run(options)
         #expect(
             outcome.violation == nil,
-            "seed \(seed), scale 0.4: \(outcome.violation.map(\.description) ?? ""); \(options.description)")
+            "seed \(seed), two hours: \(outcome.violation.map(\.description) ?? ""); \(options.description)")
         #expect(outcome.acknowledged > 0 && outcome.archived > 0, "a world in which nothing happens proves nothing")
     }
 

@@ -19,12 +19,15 @@ package struct WorldOptions: Sendable {
     package init(seed: UInt64) { self.seed = seed }
 
     /// The world of a seed, as `make sim` and CI draw it.
-    package static func drawn(seed: UInt64, scale: Double = 1) -> WorldOptions {
+    ///
+    /// - Parameter longestHours: worlds that would take longer end their faults then; all else is as drawn.
+    package static func drawn(seed: UInt64, longestHours: Double = 72) -> WorldOptions {
         var random = SeededRandom(seed: seed, stream: 1)
         var options = WorldOptions(seed: seed)
         options.relays = 2 + random.index(below: 2)
         options.drones = 3 + random.index(below: 7)
-        options.faultHours = (random.unit() < 0.1 ? random.between(12, 72) : random.between(1, 5)) * scale
+        let hours = random.unit() < 0.1 ? random.between(12, 72) : random.between(1, 5)
+        options.faultHours = min(hours, longestHours)
         options.reportSeconds = random.unit() < 0.3 ? 20 : 60
         options.faults = FaultRates(&random)
         return options
