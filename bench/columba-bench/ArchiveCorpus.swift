@@ -1,5 +1,5 @@
-// The reports of `make bench-archive`, written once to disk so that every engine gets the same: the raw JSON, the alerts,
-// and the batches as a relay would send them (`batches.bin`: a line `first last bytes digest`, then the bytes).
+// The reports of `make bench-archive`, written once to disk so that every engine gets the same: the raw JSON, the
+// alerts, and the batches as a relay would send them (`batches.bin`: a line `first last bytes digest`, then the bytes).
 //
 // The reports are spread evenly over ten days and come in the order they were observed.
 
