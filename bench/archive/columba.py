@@ -12,7 +12,7 @@ import urllib.request
 from common import Clock, Corpus, Memory, measure, size_of
 
 NAME = "Columba"
-SETTINGS = "defaults; sizes and questions after columba-central compact; a process of its own for each question"
+SETTINGS = "archive.max_wait_s 1, else defaults; sizes and questions after columba-central compact; a process of its own for each question"
 
 
 def questions(corpus: Corpus) -> dict[str, str]:
@@ -48,7 +48,7 @@ class Columba:
         # Compaction is measured by itself, so central does not do it meanwhile.
         with open(f"{directory}/central.json5", "w", encoding="utf-8") as file:
             file.write(f'{{listen: "127.0.0.1:{self.port}", data_dir: "{directory}/central", '
-                       'archive: {compact: false}, query: {timeout_s: 3600, max_rows: 10000000}}')
+                       'archive: {compact: false, max_wait_s: 1}, query: {timeout_s: 3600, max_rows: 10000000}}')
         self.process: subprocess.Popen | None = None
 
     def start(self):
