@@ -20,7 +20,7 @@ import WorldSimulation
         .streamReleasedEarly: ["I4"],
         .deduplicationWindow: ["I5", "C4"],
         .dropOnConflict: ["C1", "C5", "accounting", "I4", "I2"],
-        .noTransactions: ["I5", "accounting", "shell", "I10"],
+        .noTransactions: ["I5", "C4", "accounting", "shell", "I10"],
         .overwrittenCommit: ["I10"],
         .lostWanted: ["I11"],
         .unreadIsMissing: ["I2", "C5", "C1"],

@@ -5,7 +5,7 @@ import Testing
 import WorldSimulation
 
 @Suite("the simulated world") struct WorldTests {
-    @Test("no seed breaks an invariant, and every world converges once its faults end", arguments: 1...14)
+    @Test("no seed breaks an invariant, and every world converges once its faults end", arguments: 1...24)
     func seeds(seed: Int) {
         let options = WorldOptions.drawn(seed: UInt64(seed), longestHours: 2)
         let outcome = WorldRun.run(options)

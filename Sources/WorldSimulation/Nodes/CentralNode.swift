@@ -51,7 +51,6 @@ final class CentralNode {
     /// The stream's disk, ascending.
     var stream: [StreamedEntry] = []
     private var lastPosition: Int64 = 0
-    /// (source, n) of intake's quarantine.
     private(set) var life: Life?
     private(set) var lives = 0
     var overloadedUntil: Instant = 0
