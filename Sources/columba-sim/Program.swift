@@ -126,9 +126,8 @@ enum Program {
                 + "\(outcome.commits) commits, \(outcome.crashes) crashes, \(outcome.zombies) second archivers")
         guard options.keepsLines else { return }
         say("faults: \(outcome.faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
-        say(
-            "kills: \(outcome.kills.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" })"
-        )
+        let kills = outcome.kills.sorted { $0.key.rawValue < $1.key.rawValue }
+        say("kills: \(kills.map { "\($0.key.rawValue) \($0.value)" })")
     }
 
     private static func report(
