@@ -161,16 +161,16 @@ final class ArchiveCall {
             let isDuplicate = copy == .duplicate
             if isDuplicate { note.note.duplicates += 1 } else { note.note.conflicts += 1 }
             if copy == .recordConflict { note.note.recordConflicts += 1 }
-            guard batches[batch].position > duplicatesThrough else { return }
-            let buffer = try rows.buffer(.duplicates, day: dayText(report.day))
+            let buffer = try rows.buffer(
+                .duplicates, day: dayText(report.day), isCommitted: batches[batch].position <= duplicatesThrough)
             try append(
                 record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
                 batch, copy)
             buffer.reportRanges.include(report, record, batches[batch])
         case (.alert(let day, let at), .new):
             note.note.alerts += 1
-            guard batches[batch].position > alertsThrough else { return }
-            let buffer = try rows.buffer(.alerts, day: dayText(day))
+            let buffer = try rows.buffer(
+                .alerts, day: dayText(day), isCommitted: batches[batch].position <= alertsThrough)
             try append(record, prepared, "}", to: buffer, batch)
             buffer.alertRanges.include(record, at: at, batches[batch])
         case (.alert, _):

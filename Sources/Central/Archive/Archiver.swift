@@ -231,7 +231,7 @@ package final class Archiver: @unchecked Sendable {
 
     private func convert(_ call: ArchiveCall, _ now: Timestamp) throws -> [ConvertedFile] {
         do {
-            return try engine.convert(call.rows.all, archivedAt: now)
+            return try files(of: call, now)
         } catch let error as DuckDBError {
             guard error.kind == .rejected else { throw ArchiveError.conversion(type: error.type) }
         }
@@ -241,10 +241,16 @@ package final class Archiver: @unchecked Sendable {
             for origin in try buffer.drop(bad) { call.rejectRow(origin, of: buffer.schema) }
         }
         do {
-            return try engine.convert(call.rows.all, archivedAt: now)
+            return try files(of: call, now)
         } catch let error as DuckDBError {
             throw ArchiveError.conversion(type: error.type)
         }
+    }
+
+    /// Those that are to be committed.
+    private func files(of call: ArchiveCall, _ now: Timestamp) throws -> [ConvertedFile] {
+        let buffers = call.rows.all
+        return zip(buffers, try engine.convert(buffers, archivedAt: now)).filter { !$0.0.isCommitted }.map(\.1)
     }
 
     /// Only a shortcut for the next start: a failure is counted and tried again at the next commit.

@@ -96,6 +96,9 @@ package final class RowBuffer {
     package let day: String
     /// Whose drones' rows it takes; nil: any.
     package let partition: DronePartition?
+    /// Rows that the table has had since a call that crashed later. They are converted only to learn again which of
+    /// them it could not store: those are rejected records, not copies.
+    let isCommitted: Bool
     package private(set) var sink: any RowSink
     private let makeSink: () throws -> any RowSink
     var reportRanges = ReportRanges()
@@ -104,9 +107,10 @@ package final class RowBuffer {
     private(set) var origins: [RowOrigin?] = []
 
     package init(
-        _ schema: TableSchema, day: String, partition: DronePartition? = nil,
+        _ schema: TableSchema, day: String, partition: DronePartition? = nil, isCommitted: Bool = false,
         makeSink: @escaping () throws -> any RowSink
     ) throws {
+        self.isCommitted = isCommitted
         self.schema = schema
         self.day = day
         self.partition = partition
@@ -156,12 +160,17 @@ final class RowBuffers {
 
     init(engine: any ArchiveEngine) { self.engine = engine }
 
-    func buffer(_ schema: TableSchema, day: String, partition: DronePartition? = nil) throws -> RowBuffer {
+    func buffer(
+        _ schema: TableSchema, day: String, partition: DronePartition? = nil, isCommitted: Bool = false
+    ) throws -> RowBuffer {
         var name = day.isEmpty ? schema.name : "\(schema.name)-\(day)"
         if let partition { name += "-p\(partition.index)" }
+        if isCommitted { name += "-committed" }
         if let buffer = buffers[name] { return buffer }
         let engine = engine
-        let buffer = try RowBuffer(schema, day: day, partition: partition) { try engine.makeSink(name) }
+        let buffer = try RowBuffer(schema, day: day, partition: partition, isCommitted: isCommitted) {
+            try engine.makeSink(name)
+        }
         buffers[name] = buffer
         return buffer
     }

@@ -74,9 +74,7 @@ extension World {
             let counted = Ledger.RowCounts(
                 reports: relay.reports, duplicates: relay.duplicates, conflicts: relay.conflicts, alerts: relay.alerts)
             let expected = ledger.counts[source] ?? Ledger.RowCounts()
-            // Known: a copy that cannot be stored, met again after a crash between two tables' commits, is counted as
-            // a copy although it lies in the quarantine (docs/simulation.md).
-            if counted != expected, counted.distance(to: expected) > ledger.unstorable(source) {
+            if counted != expected {
                 ledger.fail("accounting", "\(source.relayID) \(source.epoch.prefix(6)): \(counted), rows \(expected)")
             }
             let settled = ledger.settled[source] ?? IntervalSet()
@@ -93,10 +91,6 @@ extension Ledger {
     /// In an order that does not depend on hashing.
     var sources: [RecordSource] {
         written.keys.sorted { ($0.relayID, $0.epoch) < ($1.relayID, $1.epoch) }
-    }
-
-    func unstorable(_ source: RecordSource) -> Int {
-        (written[source] ?? []).count { $0.report >= 0 && reports[Int($0.report)].isUnstorable }
     }
 
     /// Records that central cannot take as they are.

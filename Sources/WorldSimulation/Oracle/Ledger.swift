@@ -71,11 +71,6 @@ final class Ledger {
         var duplicates = 0
         var conflicts = 0
         var alerts = 0
-
-        func distance(to other: RowCounts) -> Int {
-            abs(reports - other.reports) + abs(duplicates - other.duplicates) + abs(conflicts - other.conflicts)
-                + abs(alerts - other.alerts)
-        }
     }
 
     func fail(_ invariant: String, _ detail: @autoclosure () -> String) {
