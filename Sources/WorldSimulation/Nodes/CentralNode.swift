@@ -266,6 +266,10 @@ final class CentralNode {
         crash()
         let entry = stream.remove(at: world.random.index(below: stream.count))
         world.ledger.streamLost(entry.header.numbers, entry.source)
+        // What was sent twice may lie in another batch as well.
+        for other in stream where other.source == entry.source {
+            world.ledger.streamed(other.header.numbers, other.source)
+        }
         world.trace.add(.fault, at: world.now, Int(entry.position), 0, "stream damage")
     }
 }
