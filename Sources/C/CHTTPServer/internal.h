@@ -33,6 +33,7 @@ typedef struct chs_connection {
     bool is_proven;  // a request was answered below 400: no longer counted for its address
     bool is_cut;
     bool is_known;  // showed a certificate that was let in
+    bool is_leaving;  // cut to make room, and not ended yet
     struct chs_connection *older, *younger;  // among those that are not known, while neither known nor cut
     // The watcher's own, as of its last look.
     unsigned seen_phase, seen_requests;
@@ -58,6 +59,7 @@ struct chs_server {
     unsigned watched_count, watched_capacity;
     unsigned crowded_looks;
     unsigned unknown;  // of `connections`
+    unsigned leaving;  // of `unknown`: cut to make room
     chs_connection *oldest_unknown, *youngest_unknown;
     ctls_rate *handshakes;  // NULL: plain HTTP
     uint64_t cuts[CHS_CUT_REASONS];

@@ -14,6 +14,13 @@ static void unlink_unknown(chs_server *server, chs_connection *watched) {
     watched->older = watched->younger = NULL;
 }
 
+/// The connection is not, or no longer, one that was cut and has yet to end.
+static void stays(chs_server *server, chs_connection *watched) {
+    if (watched == NULL || !watched->is_leaving) return;
+    watched->is_leaving = false;
+    server->leaving -= 1;
+}
+
 void chs_unknown_begin(chs_server *server, chs_connection *watched) {
     watched->older = server->youngest_unknown;
     if (watched->older != NULL) watched->older->younger = watched;
@@ -24,6 +31,7 @@ void chs_unknown_begin(chs_server *server, chs_connection *watched) {
 void chs_unknown_end(chs_server *server, chs_connection *watched) {
     if (watched != NULL && watched->is_known) return;
     if (watched != NULL) unlink_unknown(server, watched);
+    stays(server, watched);
     server->unknown -= 1;
 }
 
@@ -33,6 +41,7 @@ void chs_now_known(chs_server *server, struct MHD_Connection *connection) {
     pthread_mutex_lock(&server->places);
     if (!watched->is_known) {
         unlink_unknown(server, watched);
+        stays(server, watched);
         watched->is_known = true;
         // The handshake's bytes were not a header's: the watcher begins anew.
         watched->seen_requests = ~0u;
@@ -43,12 +52,18 @@ void chs_now_known(chs_server *server, struct MHD_Connection *connection) {
 
 void chs_make_room(chs_server *server) {
     if (server->limits.reserved_for_known == 0 || server->handshakes == NULL) return;
-    chs_connection *oldest = server->oldest_unknown;
-    if (oldest == NULL || server->unknown + server->limits.reserved_for_known <= server->limits.max_connections) return;
-    unlink_unknown(server, oldest);
-    oldest->is_cut = true;
-    server->cuts[CHS_CUT_FOR_ROOM] += 1;
-    shutdown(oldest->fd, SHUT_RDWR);
+    // Asked at each accept and again when a connection has begun: those that libmicrohttpd has not begun yet cannot be
+    // cut, and with nothing but such ones the last place would wait for their time limit.
+    while (server->oldest_unknown != NULL
+           && server->unknown - server->leaving + server->limits.reserved_for_known > server->limits.max_connections) {
+        chs_connection *oldest = server->oldest_unknown;
+        unlink_unknown(server, oldest);
+        oldest->is_cut = true;
+        oldest->is_leaving = true;
+        server->leaving += 1;
+        server->cuts[CHS_CUT_FOR_ROOM] += 1;
+        shutdown(oldest->fd, SHUT_RDWR);
+    }
 }
 
 bool chs_is_reserved(const chs_server *server, const chs_connection *watched) {

@@ -80,6 +80,7 @@ chs_connection *chs_watch_begin(chs_server *server, struct MHD_Connection *conne
         watched->slot = server->watched_count;
         server->watched[server->watched_count++] = watched;
         chs_unknown_begin(server, watched);
+        chs_make_room(server);
     }
     pthread_mutex_unlock(&server->places);
     if (has_slot) return watched;
