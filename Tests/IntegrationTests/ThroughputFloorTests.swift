@@ -78,10 +78,10 @@ struct ThroughputFloorTests {
         print(
             "a report costs \(Int(one)) ns with 100 drones, \(Int(other)) ns with 20,000; "
                 + "\(Int(one / unit)) thousand steps of arithmetic")
-        #expect(other < 3 * one, "\(other) ns against \(one) ns")
-        // Four times as much is allowed for other processors and a busy machine; a build that is not optimised takes
+        #expect(other < 6 * one, "\(other) ns against \(one) ns")
+        // Eight times as much is allowed for other processors and a busy machine; a build that is not optimised takes
         // 1.5.
-        #expect(one / unit < 4 * Self.measured, "\(one) ns, \(unit) ns")
+        #expect(one / unit < 8 * Self.measured, "\(one) ns, \(unit) ns")
     }
 
     /// Thousands of steps of arithmetic that a report (1.1 KB, one of 500 in a request) cost in an optimised build.
