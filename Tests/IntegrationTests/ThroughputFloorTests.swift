@@ -62,7 +62,7 @@ struct ThroughputFloorTests {
         return spent / Double(count)
     }
 
-    @Test("a report costs a relay that knows 20,000 drones hardly more than one that knows 100, and never many times what it did")
+    @Test("a report costs a relay that knows 20,000 drones hardly more than one that knows 100")
     func costOfAReport() throws {
         let station = try Station(relayExtra: Self.settings)
         defer { station.end() }
