@@ -120,7 +120,8 @@ struct LakeCommand {
             try report(planned.map { row($0, nil) }) { "would put together \(line($0))" }
             return 0
         }
-        var bar = Progress(label: "compacting", total: planned.reduce(0) { $0 + $1.bytes }, isQuiet: options.json)
+        var bar = TerminalProgress(
+            label: "compacting", total: planned.reduce(0) { $0 + $1.bytes }, isQuiet: options.json)
         let result = try upkeep.compact(
             .everything, tables, onJob: { job, done in bar.advance(done == nil ? 0 : job.bytes) })
         bar.end()
@@ -153,7 +154,8 @@ struct LakeCommand {
     // MARK: - Verify
 
     private func verify() throws -> Int32 {
-        let bar = ProgressBox(Progress(label: "verifying", total: upkeep.bytes(of: tables), isQuiet: options.json))
+        let bar = ProgressBox(
+            TerminalProgress(label: "verifying", total: upkeep.bytes(of: tables), isQuiet: options.json))
         let result = try upkeep.verify(tables) { bar.progress.advance($0) }
         bar.progress.end()
         if options.json {
@@ -177,8 +179,8 @@ struct LakeCommand {
 
     /// A closure that escapes needs a reference.
     private final class ProgressBox {
-        var progress: Progress
-        init(_ progress: Progress) { self.progress = progress }
+        var progress: TerminalProgress
+        init(_ progress: TerminalProgress) { self.progress = progress }
     }
 
     // MARK: - Vacuum

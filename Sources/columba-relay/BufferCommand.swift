@@ -97,7 +97,7 @@ struct BufferCommand {
 
     private func verify() throws -> Int32 {
         let epochs = try inspection.epochs()
-        var progress = Progress(label: "verifying", total: epochs.reduce(0) { $0 + $1.bytes })
+        var progress = TerminalProgress(label: "verifying", total: epochs.reduce(0) { $0 + $1.bytes })
         let verified = try epochs.compactMap { epoch in
             try inspection.verify(epoch) { progress.advance($0) }
         }
@@ -116,7 +116,7 @@ struct BufferCommand {
         if let output = options.output { try FileSystem.makeDirectories(output) }
         // On stdout's terminal a bar would mix with the lines.
         let isQuiet = options.output == nil && Environment.isTerminal(STDOUT_FILENO)
-        var progress = Progress(
+        var progress = TerminalProgress(
             label: "exporting", total: epochs.reduce(0) { $0 + $1.bytes }, isQuiet: isQuiet)
         var exported = 0
         var unknown = 0

@@ -10,6 +10,7 @@ import SyncProtocol
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 @Suite(.serialized) struct ArchiveBenchmark {
     static let output = Environment.variable("COLUMBA_ARCHIVE_BENCHMARK")

@@ -2,6 +2,7 @@
 
 import Central
 import Testing
+import TestSupport
 
 @Suite struct CompactionPlanTests {
     private static let day = "2026-11-20"

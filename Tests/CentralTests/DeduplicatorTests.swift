@@ -5,6 +5,7 @@ import Crypto
 import Models
 import SyncProtocol
 import Testing
+import TestSupport
 
 @Suite struct DeduplicatorTests {
     /// Everything ever stored, looked through from the beginning each time.

@@ -7,6 +7,7 @@ import Models
 import SyncProtocol
 import System
 import Testing
+import TestSupport
 
 final class KeeperFixture {
     let archive: ArchiveFixture

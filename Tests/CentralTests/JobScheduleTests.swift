@@ -4,6 +4,7 @@ import Central
 import FoundationEssentials
 import Models
 import Testing
+import TestSupport
 
 private func time(_ text: String) -> Timestamp {
     Timestamp(rfc3339: text) ?? Timestamp(microseconds: 0)

@@ -3,6 +3,7 @@
 import Central
 import Models
 import Testing
+import TestSupport
 
 private final class World {
     var scheduler = JobScheduler()

@@ -4,6 +4,7 @@ import Central
 import Foundation
 import Models
 import Testing
+import TestSupport
 
 @Suite("the live window") struct LiveWindowTests {
     private static let start = ArchiveFixture.start

@@ -4,6 +4,7 @@ import Central
 import Foundation
 import Models
 import Testing
+import TestSupport
 
 @Suite("helpers for SQL") struct QueryHelperTests {
     private struct Point {

@@ -6,6 +6,7 @@ import Crypto
 import JSON
 import Models
 import System
+import TestSupport
 
 struct SampleReport {
     var drone: String

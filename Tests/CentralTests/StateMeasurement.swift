@@ -8,6 +8,7 @@ import Models
 import SyncProtocol
 import System
 import Testing
+import TestSupport
 
 @Suite("state", .enabled(if: Environment.variable("COLUMBA_MEASURE_STATE") != nil))
 struct StateMeasurement {

@@ -6,6 +6,7 @@ import Foundation
 import Models
 import System
 import Testing
+import TestSupport
 
 @Suite("statistics as files") struct StatisticsTests {
     private static let now = SampleArchive.now

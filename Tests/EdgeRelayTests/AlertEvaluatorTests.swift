@@ -4,6 +4,7 @@ import AlertRules
 import JSON
 import Models
 import Testing
+import TestSupport
 
 @Suite("rules at work")
 struct AlertEvaluatorTests {
@@ -164,7 +165,7 @@ struct AlertEvaluatorTests {
         #expect(try raised(rules, [(1, #","words":["\u00dcbung"]"#)]) == [["words"]])
         #expect(try raised(rules, [(1, #","words":["firE","\u0046ire"]"#)]) == [[]])
         let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix(seed: seed)
+        var random = SeededGenerator(seed: seed)
         func word() -> String { String((0..<Int(random.next() % 4)).map { _ in Character("\(random.next() % 3)") }) }
         for _ in 0..<300 {
             let words = Set((0..<Int(random.next() % 20 + 1)).map { _ in word() })

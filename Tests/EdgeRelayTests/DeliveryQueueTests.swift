@@ -3,6 +3,7 @@
 import EdgeRelay
 import Models
 import Testing
+import TestSupport
 
 private let second: UInt64 = 1_000_000_000
 private let start: UInt64 = 1_000_000 * second
@@ -159,7 +160,7 @@ struct DeliveryQueueTests {
     @Test("whatever happens, each alert ends exactly once, and the queue keeps to its bound")
     func model() {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var queue = DeliveryQueue(maxWaiting: 20)
         var open: Set<Int> = []
         var now = start
@@ -188,19 +189,6 @@ struct DeliveryQueueTests {
             now += random.next() % (2 * second)
             #expect(queue.count <= 20 && queue.count == open.count, "seed \(seed)")
         }
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
 

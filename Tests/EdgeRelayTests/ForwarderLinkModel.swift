@@ -5,18 +5,7 @@
 import EdgeRelay
 import SyncProtocol
 import Testing
-
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
+import TestSupport
 
 struct ForwarderLinkModel {
     enum Weather { case up, blackhole, refused, acknowledgementsLost, portal, overloaded(Double) }
@@ -76,7 +65,7 @@ struct ForwarderLinkModel {
         seed: UInt64, bytesPerSecond: Double, backlog: Int64 = 0,
         limits: ForwarderStateMachine.Limits = .init(maxInFlight: 4, maxBatchBytes: 1 << 20)
     ) {
-        random = SeededGenerator(state: seed)
+        random = SeededGenerator(seed: seed)
         self.bytesPerSecond = bytesPerSecond
         creditInFlight = limits.maxInFlight
         machine = ForwarderStateMachine(limits: limits)

@@ -2,6 +2,7 @@
 
 import Configuration
 import Testing
+import TestSupport
 
 @Suite("a JSON5 document")
 struct JSON5Tests {
@@ -51,7 +52,7 @@ struct JSON5Tests {
     func hostile() {
         #expect(throws: ConfigurationError.self) { try parse(String(repeating: "[", count: 100_000)) }
         let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let alphabet = Array("{}[]:,'\"\\/*ux019.-+eE \nntrue\u{E9}".utf8)
         for _ in 0..<20_000 {
             let bytes = (0..<Int(random.next() % 24)).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))] }

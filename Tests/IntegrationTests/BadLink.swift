@@ -4,6 +4,7 @@
 import Glibc
 import Synchronization
 import System
+import TestSupport
 
 final class BadLink: Sendable {
     enum Weather: Equatable {
@@ -51,7 +52,7 @@ final class BadLink: Sendable {
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var on: Int32 = 1
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-        guard Self.onLoopback(port, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
+        guard Loopback.withAddress(port, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
             throw SystemError(operation: "listen", errno: errno)
         }
         thread.withLock { $0 = WorkerThread(name: "bad-link") { self.run() } }
@@ -70,20 +71,6 @@ final class BadLink: Sendable {
         state.withLock { $0.isClosed = true }
         thread.withLock { $0 }?.join()
         close(listener)
-    }
-
-    private static func onLoopback(
-        _ port: UInt16, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32
-    ) -> Int32 {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                call($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
     }
 
     // MARK: The thread
@@ -137,7 +124,7 @@ final class BadLink: Sendable {
         if case .answering = weather {
         } else {
             let central = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard Self.onLoopback(centralPort, { connect(central, $0, $1) }) == 0 else {
+            guard Loopback.withAddress(centralPort, { connect(central, $0, $1) }) == 0 else {
                 close(central)
                 return Self.reset(relay)
             }

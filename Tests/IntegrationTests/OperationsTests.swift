@@ -201,17 +201,8 @@ final class RawSocket {
     private let descriptor: Int32
 
     init(port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw SystemError(operation: "connect", errno: errno) }
+        descriptor = Loopback.tcpSocket()
+        guard Loopback.connect(descriptor, to: port) else { throw SystemError(operation: "connect", errno: errno) }
     }
 
     deinit { close(descriptor) }

@@ -5,6 +5,7 @@ import MQTTServer
 import Synchronization
 import System
 import Testing
+import TestSupport
 
 /// Keeps every publish until the test answers it, or answers at once from a thread of its own.
 final class HoldingHandler: MQTTHandler {
@@ -45,17 +46,8 @@ final class TestSocket {
     private let descriptor: Int32
 
     init(port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        address.sin_port = port.bigEndian
-        let connected = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        try #require(connected == 0, "connect: \(errno)")
+        descriptor = Loopback.tcpSocket()
+        try #require(Loopback.connect(descriptor, to: port), "connect: \(errno)")
     }
 
     deinit { close(descriptor) }

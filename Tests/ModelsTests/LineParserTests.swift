@@ -3,6 +3,7 @@
 import JSON
 import Models
 import Testing
+import TestSupport
 
 @Suite("A line of the sync protocol")
 struct LineParserTests {

@@ -4,6 +4,7 @@ import Foundation
 import JSON
 import Models
 import Testing
+import TestSupport
 
 @Suite("A damaged report")
 struct ReportFuzzTests {

@@ -2,6 +2,7 @@
 
 import Models
 import Testing
+import TestSupport
 
 @Suite("A timestamp")
 struct TimestampTests {

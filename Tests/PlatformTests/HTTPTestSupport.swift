@@ -44,20 +44,11 @@ final class RawConnection {
     private(set) var isAtEnd = false
 
     init(port: UInt16, receiveBufferBytes: Int32? = nil) throws {
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        socket = Loopback.tcpSocket()
         if var bytes = receiveBufferBytes {
             setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
         }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let failed = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard failed == 0 else {
+        guard Loopback.connect(socket, to: port) else {
             // deinit closes the socket: every property is set by now.
             throw SocketError(operation: "connect", errno: errno)
         }

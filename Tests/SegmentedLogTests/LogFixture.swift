@@ -6,24 +6,19 @@ import Synchronization
 import System
 
 import SegmentedLog
+import TestSupport
 
-/// A reproducible source of random numbers (SplitMix64); tests print its seed.
+/// A reproducible source of random numbers that knows its seed; tests print it.
 struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
+    private var generator: SeededGenerator
     let seed: UInt64
 
     init(seed: UInt64) {
         self.seed = seed
-        state = seed
+        generator = SeededGenerator(seed: seed)
     }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
+    mutating func next() -> UInt64 { generator.next() }
 
     /// A seed from the environment to replay a failure, else a new one.
     static func fresh(_ test: String) -> SeededRandom {

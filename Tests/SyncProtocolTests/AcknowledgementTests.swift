@@ -3,6 +3,7 @@
 import Foundation
 import SyncProtocol
 import Testing
+import TestSupport
 
 @Suite("An acknowledgement")
 struct AcknowledgementTests {

@@ -4,6 +4,7 @@ import JSON
 import Models
 import SyncProtocol
 import Testing
+import TestSupport
 
 @Suite("A batch")
 struct BatchTests {

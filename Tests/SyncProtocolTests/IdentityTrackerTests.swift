@@ -3,6 +3,7 @@
 import Models
 import SyncProtocol
 import Testing
+import TestSupport
 
 @Suite("The identity tracker")
 struct IdentityTrackerTests {

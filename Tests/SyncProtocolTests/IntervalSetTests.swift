@@ -2,6 +2,7 @@
 
 import SyncProtocol
 import Testing
+import TestSupport
 
 @Suite("An interval set")
 struct IntervalSetTests {
@@ -156,20 +157,5 @@ struct IntervalSetTests {
         #expect(other["k0"].ranges == [1...1000] && other["k3"] == sets["k3"] && other["new"].count == 1)
         other["new"] = IntervalSet()
         #expect(!other.contains(5, for: "new") && other.keys.count == plain.count)
-    }
-}
-
-/// A small generator with a seed, so that a failure can be played again (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
     }
 }

@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 
-from common import CELL, Clock, Corpus, Memory, measure
+from common import CELL, Clock, Corpus, Memory, measure, stop
 
 NAME = "ClickHouse"
 SETTINGS = (
@@ -118,12 +118,7 @@ class Server:
 
     def stop(self):
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            stop(self.process, seconds=60)
             self.process = None
             self.output.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 
-from common import Clock, Corpus, Memory, measure, size_of
+from common import Clock, Corpus, Memory, measure, size_of, stop
 
 NAME = "Columba"
 SETTINGS = "archive.max_wait_s 1, else defaults; sizes and questions after columba-central compact; a process of its own for each question"
@@ -69,12 +69,7 @@ class Columba:
 
     def stop(self):
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(120)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            stop(self.process)
             self.process = None
             self.log.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import threading
@@ -34,6 +35,16 @@ class Clock:
         if seconds <= 0:
             raise TimeIsUp("the time limit is over (BENCH_LIMIT_S)")
         return seconds
+
+
+def stop(process: subprocess.Popen, signal_number: int = signal.SIGTERM, seconds: float = 120) -> None:
+    """Ends a server, by force if it does not end by itself."""
+    process.send_signal(signal_number)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Memory:

@@ -6,11 +6,12 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
 
-from common import CELL, Clock, Corpus, Memory, measure, run
+from common import CELL, Clock, Corpus, Memory, measure, run, stop
 
 NAME = "PostgreSQL jsonb"
 SETTINGS = (
@@ -123,12 +124,7 @@ class Cluster:
 
     def stop(self):
         if self.process:
-            self.process.send_signal(2)  # fast shutdown
-            try:
-                self.process.wait(120)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            stop(self.process, signal.SIGINT)  # fast shutdown
             self.process = None
             self.log.close()
 

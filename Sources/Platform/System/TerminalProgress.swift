@@ -1,9 +1,9 @@
-// A progress bar on stderr, on a terminal only, for what takes longer than two seconds.
+// A progress bar on stderr, on a terminal only, for what takes longer than two seconds: the servers' own commands show
+// it. (`columba` has one that also knows how long it will take.)
 
 import Glibc
-import System
 
-struct Progress {
+package struct TerminalProgress {
     private static let quietSeconds = 2.0
     private static let secondsBetween = 0.1
     private static let cells = 30
@@ -16,16 +16,16 @@ struct Progress {
     private var done = 0
     private var shownAt: UInt64?
 
-    /// - Parameter total: about as many bytes as `advance` will be told of.
-    init(label: String, total: Int, isQuiet: Bool = false) {
+    /// - Parameter total: about as much as `advance` will be told of.
+    package init(label: String, total: Int, isQuiet: Bool = false) {
         self.label = label
         self.total = max(1, total)
         self.isQuiet = isQuiet || !Environment.isTerminal(STDERR_FILENO)
         start = time.monotonicNanoseconds()
     }
 
-    mutating func advance(_ bytes: Int) {
-        done += bytes
+    package mutating func advance(_ amount: Int) {
+        done += amount
         guard !isQuiet else { return }
         let now = time.monotonicNanoseconds()
         guard Double(now - start) / 1e9 >= Self.quietSeconds else { return }
@@ -37,7 +37,7 @@ struct Progress {
         StandardStreams.error("\r\(label) [\(bar)] \(Int(share * 100)) %")
     }
 
-    func end() {
+    package func end() {
         if shownAt != nil { StandardStreams.error("\r\u{1B}[K") }
     }
 }
