@@ -24,6 +24,7 @@ tools-swift:
 deps-run: tools-swift
 	@deploy/tools/install-packages
 	@deploy/tools/install-duckdb
+	@deploy/tools/install-pages
 
 deps-test: deps-run
 	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2

@@ -80,6 +80,7 @@ let package = Package(
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
         platform("ObjectStore", ["System"]),
         platform("DuckDB", ["System"]),
+        platform("PageFiles", ["Compression", "Configuration", "Crypto", "HTTPServer", "Models", "System"]),
 
         // What Columba is
         module("Models"),
@@ -95,14 +96,14 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity", "TLS",
+                "Certificates", "Identity", "TLS", "PageFiles",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
-                "AlertRules", "SQLite",
+                "AlertRules", "SQLite", "PageFiles",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
@@ -171,6 +172,7 @@ let package = Package(
         tests(
             "IdentityTests",
             ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
+        tests("PageFilesTests", ["PageFiles", "HTTPServer", "Configuration", "Models", "Compression", "System"]),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17
