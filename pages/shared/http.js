@@ -20,7 +20,8 @@ async function send(address, { timeoutSeconds = 30, ...options }) {
     answer = await fetch(address, { credentials: "same-origin", redirect: "error", ...options, signal });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new ProblemError(limit.aborted ? { ...unreachable, code: "timeout", detail: "The server did not answer in time." }
+    throw new ProblemError(
+      limit.aborted ? { ...unreachable, code: "timeout", detail: "The server did not answer in time." }
       : unreachable);
   }
   if (answer.ok) return answer;

@@ -8,7 +8,8 @@ export class Rows {
    * @param options make() → element, fill(element, item, {isChosen, index}), key(item), height in pixels,
    *   columnWidth (several columns where they fit), onChoose(item), onOpen(item), role, rowRole
    */
-  constructor(holder, { columnWidth = null, onChoose = () => {}, onOpen = () => {}, role = "listbox", rowRole = "option",
+  constructor(holder,
+    { columnWidth = null, onChoose = () => {}, onOpen = () => {}, role = "listbox", rowRole = "option",
     ...options }) {
     Object.assign(this, options, { holder, columnWidth, onChoose, onOpen, rowRole });
     this.items = [];
@@ -104,7 +105,8 @@ export class Rows {
     const top = Math.floor(index / this.columns) * this.height;
     const view = this.holder;
     if (top < view.scrollTop) view.scrollTop = top;
-    else if (top + this.height > view.scrollTop + view.clientHeight) view.scrollTop = top + this.height - view.clientHeight;
+    else if (top + this.height > view.scrollTop + view.clientHeight) view.scrollTop = top
+      + this.height - view.clientHeight;
   }
 
   clicked(event, tell) {
