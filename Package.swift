@@ -173,6 +173,9 @@ let package = Package(
             "IdentityTests",
             ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
         tests("PageFilesTests", ["PageFiles", "HTTPServer", "Configuration", "Models", "Compression", "System"]),
+        // Real browsers on real servers: the scripts are Python, the programs are those of this build.
+        .testTarget(
+            name: "BrowserTests", dependencies: ["System", "TestSupport"], exclude: ["scripts"], swiftSettings: strict),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17
