@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state deps-bench spark-test sim deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state bench-stream deps-bench spark-test sim screenshots deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -28,7 +28,9 @@ deps-run: tools-swift
 
 deps-test: deps-run
 	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
+	@deploy/tools/install-packages apt-packages-browser.txt || echo "columba: tests of the pages in a browser are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
+	@deploy/tools/install-nats || echo "columba: tests of the cluster's stream are skipped" >&2
 
 deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader
 
@@ -75,6 +77,10 @@ bench-state: deps-run ## Measures what exact deduplication keeps: 100,000 drones
 	@swift build --build-tests
 	@COLUMBA_MEASURE_STATE=1 swift test --skip-build --disable-xctest --filter StateMeasurement
 
+bench-stream: deps-test ## Measures the cluster's stream: one NATS server and three
+	@swift build -c release --build-tests
+	@COLUMBA_MEASURE_STREAM=1 swift test -c release --skip-build --disable-xctest --filter StreamMeasurement
+
 bench-archive: deps-run ## Columba's archive beside PostgreSQL, ClickHouse and DuckDB on the same reports (BENCH_REPORTS=5000000)
 	@swift build -c release
 	@bench/archive/run
@@ -88,6 +94,10 @@ sim: tools-swift ## Simulates drones, relays, central and faults: SEED=7 one wor
 	@swift build -c release --product columba-sim >&2
 	@exec .build/release/columba-sim $(if $(SEED),--seed $(SEED) --trace) $(if $(YEARS),--years $(YEARS)) \
 		$(if $(SEED)$(YEARS),,--forever) $(if $(MUTATION),--mutation $(MUTATION)) $(ARGS)
+
+screenshots: deps-test ## Makes pictures of both pages in both themes into docs/pictures
+	@swift build -c release
+	@.tools/python/bin/python Tests/BrowserTests/scripts/screenshots.py --programs .build/release --to docs/pictures
 
 deb: deps-run ## Builds the Debian package of the relay into .build/packages
 	@deploy/edge/build-deb

@@ -25,7 +25,8 @@ export class AlertList {
     });
     this.buttons = new Map(filters.map(([name, title]) => {
       const count = element("b", {}, "0");
-      const button = element("button", { "aria-pressed": name === this.filter, onclick: () => this.setFilter(name) },
+      const button = element(
+        "button", { "aria-pressed": String(name === this.filter), onclick: () => this.setFilter(name) },
         title, count);
       byId("filters").append(button);
       return [name, { button, count }];

@@ -12,7 +12,7 @@ export class DroneList {
     this.search = byId("drone-search");
     this.order = byId("drone-order");
     this.rows = new Rows(byId("drone-rows"), {
-      height: 32, columnWidth: 400, key: (drone) => drone.drone_id, make: makeRow, onChoose, onOpen: onChoose,
+      height: 32, columnWidth: 412, key: (drone) => drone.drone_id, make: makeRow, onChoose, onOpen: onChoose,
       fill: (row, drone) => this.fillRow(row, drone),
     });
     this.search.addEventListener("input", () => this.refresh());

@@ -9,6 +9,8 @@ import { letters } from "./words.js";
 
 const binnedFrom = 2_500;
 const binPixels = 26;
+/** From so many visible alerts on, each is a small ring. */
+const crowdedFrom = 300;
 /** How far from a drone a click still means it. */
 const nearPixels = 14;
 const rings = [1_000, 5_000, 10_000, 25_000];
@@ -20,6 +22,7 @@ export class FleetMap {
     this.chosenDrone = null;
     this.chosenAlert = null;
     this.wasMoved = false;
+    this.fittedDrones = 0;
     this.visible = [];
     this.alertMarks = [];
     this.onChooseDrone = onChooseDrone;
@@ -31,14 +34,21 @@ export class FleetMap {
     this.map = makeMap(byId("map"), { tiles, label: "Map of drones and alerts" });
     this.drones = new CanvasLayer((context, view) => this.drawDrones(context, view), { order: 420 }).addTo(this.map);
     this.alerts = new CanvasLayer((context, view) => this.drawAlerts(context, view), { order: 440 }).addTo(this.map);
-    this.map.on("mousedown zoomstart keydown", () => {
-      this.wasMoved = true;
-    });
+    // What a person does to the map, not what the page does.
+    for (const kind of ["pointerdown", "wheel", "keydown"]) {
+      byId("map").addEventListener(kind, () => {
+        this.wasMoved = true;
+      }, { passive: true });
+    }
     this.map.on("click", (event) => this.clicked(event.containerPoint));
     this.map.on("mousemove", (event) => this.pointed(event.containerPoint));
     this.map.on("mouseout movestart", () => this.pointed(null));
+    this.map.on("resize", () => this.fitAgain());
     onThemeChange(() => this.redraw());
-    byId("map-fit").addEventListener("click", () => this.fit());
+    byId("map-fit").addEventListener("click", () => {
+      this.wasMoved = false;
+      this.fitAgain();
+    });
     byId("map-tracks").addEventListener("click", () => this.toggleTracks());
   }
 
@@ -50,13 +60,18 @@ export class FleetMap {
   /** New facts: drawn again, and shown whole until the operator has moved the map. */
   refresh() {
     if (!this.map) return;
-    if (!this.wasMoved && !this.isFitted) this.isFitted = this.fit();
+    if (!this.wasMoved && this.model.drones.size > this.fittedDrones * 1.2) this.fitAgain();
     this.redraw();
     const lost = [...this.model.drones.values()].filter((drone) => !drone.located).length;
     byId("map-note").hidden = lost === 0;
     setText(byId("map-note"),
       lost === 1 ? "1 drone without a position is not drawn"
       : `${grouped(lost)} drones without a position are not drawn`);
+  }
+
+  /** The map follows the fleet until the operator moves it. */
+  fitAgain() {
+    if (!this.wasMoved && this.fit()) this.fittedDrones = this.model.drones.size;
   }
 
   /** All drones and the station in view. False where there is nothing to show yet. */
@@ -231,11 +246,8 @@ export class FleetMap {
       if (!view.shows(x, y, 30)) continue;
       this.alertMarks.push({ alert, x, y });
     }
-    const crowded = this.alertMarks.length > 300;
-    for (const { alert, x, y } of this.alertMarks) {
-      if (crowded && alert.state !== "raised") continue;
-      drawAlert(context, alert, x, y, crowded && alert.severity !== "critical");
-    }
+    if (this.alertMarks.length > crowdedFrom) drawCrowd(context, this.alertMarks);
+    else for (const { alert, x, y } of this.alertMarks) drawAlert(context, alert, x, y);
     const chosen = this.alertMarks.find(({ alert }) => alert.alert_id === this.chosenAlert);
     if (chosen) circle(context, chosen.x, chosen.y, 19, colour("--ink"), 2.5);
   }
@@ -294,12 +306,28 @@ function circle(context, x, y, radius, stroke, width) {
   context.stroke();
 }
 
+/** Thousands at once: small rings, one stroke a severity and state, critical ones on top. */
+function drawCrowd(context, marks) {
+  for (const severity of ["info", "warning", "critical"]) {
+    for (const isRaised of [false, true]) {
+      context.beginPath();
+      for (const { alert, x, y } of marks) {
+        if (alert.severity !== severity || (alert.state === "raised") !== isRaised) continue;
+        context.moveTo(x + 5, y);
+        context.arc(x, y, 5, 0, 2 * Math.PI);
+      }
+      context.strokeStyle = colour(`--${severity}-fill`);
+      context.lineWidth = isRaised ? 2 : 1;
+      context.stroke();
+    }
+  }
+}
+
 /** A ring with the severity's letter; filled while nobody has acknowledged it. */
-function drawAlert(context, alert, x, y, isSmall) {
+function drawAlert(context, alert, x, y) {
   const isRaised = alert.state === "raised";
   const fill = colour(`--${alert.severity}-fill`);
-  circle(context, x, y, isSmall ? 6 : 13, fill, isRaised ? 2.5 : 1.25);
-  if (isSmall) return;
+  circle(context, x, y, 13, fill, isRaised ? 2.5 : 1.25);
   if (isRaised) {
     context.globalAlpha = 0.2;
     context.fillStyle = fill;

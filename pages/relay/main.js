@@ -159,22 +159,27 @@ function showDetail(isOpen) {
 
 async function act(alert, action) {
   if (!alert || alert.state === "closed") return;
+  const position = alerts.rows.positions.get(alert.alert_id);
   const changed = await decide(alert, action);
-  if (changed) took(changed);
+  if (changed) took(changed, position);
 }
 
 async function actAtOnce(alert) {
   if (!alert || alert.state === "closed") return;
   if (!operatorName()) return act(alert, "ack");
+  const position = alerts.rows.positions.get(alert.alert_id);
   try {
-    took(await acknowledgeAtOnce(alert));
+    took(await acknowledgeAtOnce(alert), position);
   } catch (error) {
     note(error.message);
   }
 }
 
-function took(changed) {
+/** What was decided sinks in the list; the cursor stays for the next one, unless the alert is being read. */
+function took(changed, position) {
   heardAlert(changed);
+  alerts.refresh();
+  if (!detail.alertID && alerts.rows.chosenKey === changed.alert_id) alerts.rows.moveTo(position ?? 0);
   byId("alert-rows").focus({ preventScroll: true });
 }
 
@@ -198,7 +203,7 @@ takeKeys({
     showDetail(false);
     byId("drone-rows").focus();
   },
-  f: () => map.fit(), n: () => sound.toggle(), t: toggleTheme, g: () => alerts.rows.moveTo(0),
+  f: () => byId("map-fit").click(), n: () => sound.toggle(), t: toggleTheme, g: () => alerts.rows.moveTo(0),
     G: () => alerts.rows.moveTo(Infinity),
   ...Object.fromEntries([1, 2, 3, 4, 5].map((digit) => [String(digit), () => alerts.setFilterAt(digit - 1)])),
 }, { list: alerts.rows });

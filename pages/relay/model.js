@@ -16,7 +16,7 @@ export class Model {
     this.tracks = new Map();
     this.status = null;
     this.hello = null;
-    this.clockOffset = 0;
+    this.clockOffset = null;
     /** Alerts the stream told of while the list was being fetched. */
     this.touched = null;
     this.orphans = [];
@@ -24,7 +24,7 @@ export class Model {
 
   /** The relay's time, in milliseconds. */
   now() {
-    return Date.now() + this.clockOffset;
+    return Date.now() + (this.clockOffset ?? 0);
   }
 
   // Facts from the relay
@@ -42,7 +42,8 @@ export class Model {
   heardTime(now) {
     const offset = milliseconds(now) - Date.now();
     // What the network's delay adds is always too little: the largest of the last offsets is the nearest.
-    this.clockOffset = Math.abs(offset - this.clockOffset) > 1500 ? offset : Math.max(offset, this.clockOffset - 2);
+    const known = this.clockOffset ?? -Infinity;
+    this.clockOffset = Math.abs(offset - known) > 1500 ? offset : Math.max(offset, known - 2);
   }
 
   listRequested() {

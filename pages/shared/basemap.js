@@ -96,19 +96,20 @@ function drawGraticule(context, view) {
   const degrees = steps.findLast((step) => (step / 360) * view.scale >= 90) ?? steps[0];
   const digits = Math.max(0, -Math.floor(Math.log10(degrees) + 1e-9));
   context.beginPath();
+  // The canvas is a quarter larger than the map on each side: a sixth of it lies left of the map, and above it.
   const labels = [];
   for (let at = Math.ceil(longitudeOf(west) / degrees) * degrees; at <= longitudeOf(east); at += degrees) {
     const x = Math.round(view.x(worldX(at))) + 0.5;
     context.moveTo(x, 0);
     context.lineTo(x, view.height);
-    labels.push([`${Math.abs(at).toFixed(digits)}° ${at < 0 ? "W" : "E"}`, x + 4, view.height * 0.833 - 26]);
+    labels.push([`${Math.abs(at).toFixed(digits)}° ${at < 0 ? "W" : "E"}`, x + 4, view.height / 6 + 14]);
   }
   const lowest = Math.max(-85, latitudeOf(south));
   for (let at = Math.ceil(lowest / degrees) * degrees; at <= Math.min(85, latitudeOf(north)); at += degrees) {
     const y = Math.round(view.y(worldY(at))) + 0.5;
     context.moveTo(0, y);
     context.lineTo(view.width, y);
-    labels.push([`${Math.abs(at).toFixed(digits)}° ${at < 0 ? "S" : "N"}`, view.width * 0.833 - 62, y - 4]);
+    labels.push([`${Math.abs(at).toFixed(digits)}° ${at < 0 ? "S" : "N"}`, view.width / 6 + 6, y - 4]);
   }
   context.strokeStyle = colour("--grid");
   context.lineWidth = 1;

@@ -143,6 +143,8 @@ export class Rows {
     for (const row of free) {
       row.hidden = true;
       row.itemKey = undefined;
+      row.setAttribute("aria-selected", "false");
+      for (const name of Object.keys(row.dataset)) delete row.dataset[name];
     }
     if (active) this.holder.setAttribute("aria-activedescendant", active);
     else this.holder.removeAttribute("aria-activedescendant");

@@ -22,10 +22,13 @@ package struct StreamHeader: Codable, Equatable, Sendable {
     package var records: Int
     /// A record from the quarantine, tried again: its id there.
     package var retry: String?
+    /// In a partitioned stream: whose lines these are. `numbers` are the whole batch's (the cover), `records` this
+    /// part's, `rejected` stands in part 0 only.
+    package var partition: Int?
 
     package init(
         relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int,
-        retry: String? = nil
+        retry: String? = nil, partition: Int? = nil
     ) {
         self.relay = relay
         self.epoch = epoch
@@ -33,6 +36,7 @@ package struct StreamHeader: Codable, Equatable, Sendable {
         self.rejected = rejected
         self.records = records
         self.retry = retry
+        self.partition = partition
     }
 }
 
@@ -42,6 +46,15 @@ package struct StreamEntry: Sendable {
     package let header: StreamHeader
     /// zstd NDJSON.
     package let payload: [UInt8]
+
+    package var partition: Int? { header.partition }
+
+    package init(position: Int64, receivedAt: Timestamp, header: StreamHeader, payload: [UInt8]) {
+        self.position = position
+        self.receivedAt = receivedAt
+        self.header = header
+        self.payload = payload
+    }
 }
 
 package final class EmbeddedStream: Sendable {
@@ -144,6 +157,8 @@ package final class EmbeddedStream: Sendable {
                 result = .failure(error)
             }
             for (index, pending) in group.enumerated() { pending.answer(result.map { $0 + Int64(index) }) }
+            // Readers wake up after the answers: intake has then handed over what it knows of these batches.
+            if case .success(let first) = result { announce(group, from: first) }
         }
     }
 
@@ -178,13 +193,16 @@ package final class EmbeddedStream: Sendable {
             }
             return try log.append(entries)
         }
+        return range.lowerBound
+    }
+
+    private func announce(_ group: [Pending], from first: Int64) {
         queue.update { queue in
-            queue.durable = range.upperBound
+            queue.durable = first + Int64(group.count) - 1
             for (index, pending) in group.enumerated() {
-                queue.backlog.append((range.lowerBound + Int64(index), pending.records))
+                queue.backlog.append((first + Int64(index), pending.records))
             }
         }
-        return range.lowerBound
     }
 
     /// Records in the durable batches beyond `position`.

@@ -7,7 +7,7 @@ import Compression
 import Crypto
 package import HTTPServer
 import Models
-package import System
+import System
 
 package struct PageFiles: Sendable {
     package static let maxFiles = 400
@@ -51,7 +51,7 @@ package struct PageFiles: Sendable {
             }
         }
         add("settings.json", type: "application/json", MapSettings.json(map))
-        missing += (["\(page)/index.html"] + needs).filter { files[$0] == nil }
+        for name in ["\(page)/index.html"] + needs where files[name] == nil { missing.append(name) }
     }
 
     /// Whether `/` can be answered with the page.
@@ -66,8 +66,8 @@ package struct PageFiles: Sendable {
     /// The addresses that `answer` is for.
     package static func serves(_ path: String) -> Bool { path == "/" || path.hasPrefix("/pages/") }
 
-    /// Answers a GET or HEAD of the page or one of its files; nil where there is none, or where the page itself is asked
-    /// for and incomplete.
+    /// Answers a GET or HEAD of the page or one of its files; nil where there is none, or where the page itself is
+    /// asked for and incomplete.
     package func answer(_ exchange: HTTPExchange) -> HTTPResponse? {
         answer(
             path: exchange.path, acceptsGzip: exchange.header("accept-encoding")?.contains("gzip") ?? false,

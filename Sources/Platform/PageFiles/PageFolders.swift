@@ -1,7 +1,7 @@
 // Where a page's files are: our own in the repository's `pages` or in an installed `share/columba/pages`; the
 // distribution's libraries and the map's ground where `make deps` or the package put them.
 
-package import System
+import System
 
 package enum PageFolders {
     /// Names one or more folders, separated by `:`, that come before all others.
