@@ -78,7 +78,7 @@ let package = Package(
         platform("Log"),
         platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
-        platform("ObjectStore", ["System"]),
+        platform("ObjectStore", ["Crypto", "HTTPClient", "Models", "System"]),
         platform("DuckDB", ["System"]),
 
         // What Columba is
@@ -158,6 +158,7 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
+        tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
         tests(
