@@ -29,6 +29,7 @@ deps-test: deps-run
 	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
 	@deploy/tools/install-nats || echo "columba: tests of the cluster's stream are skipped" >&2
+	@deploy/tools/install-seaweedfs || echo "columba: tests of the object store are skipped" >&2
 
 deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader
 

@@ -80,7 +80,7 @@ let package = Package(
         platform("Log"),
         platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
-        platform("ObjectStore", ["System"]),
+        platform("ObjectStore", ["Crypto", "HTTPClient", "Models", "System"]),
         platform("DuckDB", ["System"]),
 
         // What Columba is
@@ -164,6 +164,7 @@ let package = Package(
         tests(
             "StreamTests",
             ["Central", "NATS", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "System", "Log"]),
+        tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
         tests(

@@ -17,8 +17,10 @@ struct RelayRebuild {
         var notes: [RecordSource: RelayNote] = [:]
         for table in [tables.reports, tables.duplicates, tables.alerts] {
             let files = table.snapshot.files.values.filter { $0.position ?? 0 <= position }
-                .compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }.sorted()
-            for found in try engine.settledRecords(in: files, of: table.schema) {
+                .map { table.object($0) }.sorted { $0.key < $1.key }
+            var settled: [SettledRecords] = []
+            try table.store.withLocalFiles(files) { settled += try engine.settledRecords(in: $0, of: table.schema) }
+            for found in settled {
                 change(&notes, found.source) { note in
                     note.ranges.append(
                         NotedRange(

@@ -64,11 +64,16 @@ struct QueryRun {
                     allowedPaths: views.paths + (format == .json ? [] : [file]),
                     // An export is written as it is read: keeping the order would keep rows in memory.
                     setup: views.script + (request.isExport ? "set preserve_insertion_order=false;\n" : ""),
-                    time: time, isCancelled: isCancelled)
+                    time: time,
+                    isCancelled: {
+                        views.absent?.keepPresent()
+                        return isCancelled()
+                    })
             }
             sandbox = started
             return try body(started, SQLText.query(request.sql, tag: tag))
         } catch {
+            views.absent?.note(error)
             let position = sandbox.flatMap {
                 QueryProblem.parserPosition(error, sql: request.sql, tag: tag, $0)
             }
