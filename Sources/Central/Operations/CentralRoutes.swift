@@ -8,8 +8,10 @@ import SyncProtocol
 package protocol CentralConsole: Sendable {
     func status() -> [UInt8]
     func relays() -> [UInt8]
+    func cluster() -> [UInt8]
     func metrics() -> [UInt8]
-    func isReady() -> Bool
+    /// Why this node is not ready; empty: it is.
+    func troubles() -> [String]
     func page() -> [UInt8]
     func sql(_ exchange: HTTPExchange)
     func jobs(_ exchange: HTTPExchange)
@@ -22,14 +24,16 @@ package struct CentralRoutes: HTTPHandler {
     private let desk: FleetDesk
     private let takesBatches: Bool
     private let servesAnalysts: Bool
+    private let answersQueries: Bool
 
     /// A statement with its JSON around it.
     private static let statementBytes = 256 << 10
 
     init(
         intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
-        takesBatches: Bool, servesAnalysts: Bool
+        takesBatches: Bool, servesAnalysts: Bool, answersQueries: Bool = true
     ) {
+        self.answersQueries = answersQueries
         self.intake = intake
         self.console = console
         self.analysts = analysts
@@ -41,12 +45,20 @@ package struct CentralRoutes: HTTPHandler {
     private enum Route {
         case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
             DeskRoute)
+
+        /// What only a node with the role `query` answers.
+        var isQuery: Bool {
+            switch self {
+            case .sql, .analyst, .jobs: true
+            case .batch, .acknowledgements, .page, .desk: false
+            }
+        }
     }
 
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
-        case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
+        case "/", "/metrics", "/v1/status", "/v1/relays", "/v1/cluster", "/openapi.json": return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
         default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
@@ -60,6 +72,7 @@ package struct CentralRoutes: HTTPHandler {
 
     package func admit(_ head: HTTPRequestHead) -> HTTPAdmission {
         guard let route = route(head.path) else { return .refuse(Self.notFound) }
+        if !answersQueries, route.isQuery { return .refuse(Self.noQueries) }
         let (methods, bytes): ([String], Int) =
             switch route {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
@@ -99,13 +112,15 @@ package struct CentralRoutes: HTTPHandler {
         switch path {
         case "/livez": return Self.text(200, "live\n")
         case "/readyz":
-            return console.isReady()
-                ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
+            let troubles = console.troubles()
+            return troubles.isEmpty
+                ? Self.text(200, "ready\n") : Self.text(503, "not ready: \(troubles.joined(separator: "; "))\n")
         case "/metrics":
             return HTTPResponse(
                 status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
         case "/v1/status": return Self.json(console.status())
         case "/v1/relays": return Self.json(console.relays())
+        case "/v1/cluster": return Self.json(console.cluster())
         case "/openapi.json": return Self.json(Array(CentralOpenAPI.document.utf8))
         default:
             var response = HTTPResponse(status: 200, contentType: "text/html; charset=utf-8", body: console.page())
@@ -122,6 +137,13 @@ package struct CentralRoutes: HTTPHandler {
 
     private static func text(_ status: Int, _ text: String) -> HTTPResponse {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+    }
+
+    private static var noQueries: HTTPResponse {
+        HTTPResponse(
+            problem: Problem(
+                status: 421, code: "no_query_node",
+                detail: "This node has not the role `query`; /v1/cluster lists those that have."))
     }
 
     private static var notFound: HTTPResponse {
