@@ -77,11 +77,7 @@ package final class CentralService: Sendable {
         let figures = FiguresBase(
             startedAt: startedAt, time: time, backbone: backbone, fleet: parts.fleet, intake: intake,
             keeper: parts.keeper, quarantine: parts.quarantine)
-        let queries = try QueryService(
-            configuration: configuration.query.limits(
-                duckDB: duckDB, scratchDirectory: "\(try CentralStores.directory(data))/queries"), lake: stores.lake,
-            time: time,
-            relays: { figures.now().relays.map { $0.row } }, completeThrough: { figures.now().completeThrough })
+        let queries = try Self.queries(configuration, stores, duckDB, time: time) { figures.now() }
         let jobs = try JobService.make(
             configuration, stores, duckDB: duckDB, queries: queries, time: time, log: log,
             isWanted: { backbone.doesUpkeep })
@@ -124,6 +120,17 @@ package final class CentralService: Sendable {
             return try EmbeddedBackbone(configuration, stores, duckDB, time: time, log: log, onFatal: onFatal)
         }
         return try ClusterNode(configuration, stream, stores, duckDB, time: time, log: log, onFatal: onFatal)
+    }
+
+    private static func queries(
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ duckDB: DuckDBExecutable,
+        time: any TimeSource, figures: @escaping @Sendable () -> CentralFigures
+    ) throws -> QueryService {
+        let directory = try CentralStores.directory(configuration.dataDirectory)
+        return try QueryService(
+            configuration: configuration.query.limits(duckDB: duckDB, scratchDirectory: "\(directory)/queries"),
+            lake: stores.lake, time: time, relays: { figures().relays.map { $0.row } },
+            completeThrough: { figures().completeThrough })
     }
 
     private func announce() {

@@ -1,6 +1,6 @@
-// What is shipped for central: the examples are accepted by the program, the units by systemd, the manifests by the schemas
-// of Kubernetes, the alarms by Prometheus. That alarms and dashboard ask for metrics that exist, `ClusterTests` holds
-// against a running cluster.
+// What is shipped for central: the examples are accepted by the program, the units by systemd, the manifests by the
+// schemas of Kubernetes, the alarms by Prometheus. That alarms and dashboard ask for metrics that exist, `ClusterTests`
+// holds against a running cluster.
 
 import ColumbaCommands
 import Foundation
@@ -24,7 +24,9 @@ enum CentralDeployment {
 
     static func families(_ metrics: String) -> Set<String> {
         Set(
-            metrics.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map { String($0.split(separator: " ")[2]) })
+            metrics.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map {
+                String($0.split(separator: " ")[2])
+            })
     }
 }
 
@@ -37,7 +39,9 @@ final class CentralDeploymentTests {
     deinit { try? FileSystem.removeTree(folder) }
 
     /// nil, said aloud, where the program is not installed.
-    private func run(_ executable: String, _ arguments: [String], hint: String) throws -> (isSuccess: Bool, output: String)? {
+    private func run(_ executable: String, _ arguments: [String], hint: String) throws -> (
+        isSuccess: Bool, output: String
+    )? {
         guard FileSystem.isExecutable(executable) else {
             print("skipped: \(executable) is missing; \(hint)")
             return nil
@@ -50,10 +54,12 @@ final class CentralDeploymentTests {
         return (status.isSuccess, (try? String(contentsOfFile: output, encoding: .utf8)) ?? "")
     }
 
-    @Test("the manifests hold against the schemas of Kubernetes, hang together, and so do the servers' files inside them")
+    @Test(
+        "the manifests hold against the schemas of Kubernetes, hang together, and so do the servers' files inside them")
     func manifests() throws {
         let python = "\(CentralDeployment.root)/.tools/python/bin/python"
-        guard let known = try run(python, ["-c", "import kubernetes_validate"], hint: "make deps"), known.isSuccess else {
+        guard let known = try run(python, ["-c", "import kubernetes_validate"], hint: "make deps"), known.isSuccess
+        else {
             return print("skipped: kubernetes-validate is missing; make deps")
         }
         var arguments = ["\(CentralDeployment.folder)/check-manifests", "--extract", folder]
@@ -73,7 +79,8 @@ final class CentralDeploymentTests {
     @Test("the validator sees what is wrong")
     func manifestsWrong() throws {
         let python = "\(CentralDeployment.root)/.tools/python/bin/python"
-        guard let known = try run(python, ["-c", "import kubernetes_validate"], hint: "make deps"), known.isSuccess else {
+        guard let known = try run(python, ["-c", "import kubernetes_validate"], hint: "make deps"), known.isSuccess
+        else {
             return print("skipped: kubernetes-validate is missing; make deps")
         }
         let breaks = [
@@ -98,10 +105,12 @@ final class CentralDeploymentTests {
     func examples() throws {
         let alone = try CentralDeployment.text("central.json5").replacing("/var/lib/columba-central", with: folder)
         try alone.write(toFile: "\(folder)/alone.json5", atomically: true, encoding: .utf8)
-        let checked = try Programs.run("columba-central", ["check", "--config", "\(folder)/alone.json5"], folder: folder)
+        let checked = try Programs.run(
+            "columba-central", ["check", "--config", "\(folder)/alone.json5"], folder: folder)
         #expect(checked.status.isSuccess, "\(checked.errors)")
         let cluster = try Programs.run(
-            "columba-central", ["check", "--config", "\(CentralDeployment.folder)/central-cluster.json5"], folder: folder)
+            "columba-central", ["check", "--config", "\(CentralDeployment.folder)/central-cluster.json5"],
+            folder: folder)
         #expect(cluster.errors.contains("/etc/columba/"), "\(cluster.errors)")
     }
 

@@ -45,7 +45,8 @@ final class PlannedServer: Sendable {
     }
 
     func waitUntilReady() throws {
-        try #require(eventually(within: 30, everyMilliseconds: 20) { isReady }, "\(name) is not ready:\n\(log.suffix(2_000))")
+        try #require(
+            eventually(within: 30, everyMilliseconds: 20) { isReady }, "\(name) is not ready:\n\(log.suffix(2_000))")
     }
 
     func start() throws {
@@ -122,15 +123,16 @@ final class ClusterStation: Sendable {
             // Where the drones are: each relay has its share of them.
             let place = Region.all[index % Region.all.count].station
             try """
-            {relay_id: "north-\(index)", position: {lat: \(place.latitude), lon: \(place.longitude)}, listen: "127.0.0.1:\(port)",
-             data_dir: "relay-\(index)", rules: "rules.json5", central: [\(central)]}
+            {relay_id: "north-\(index)", position: {lat: \(place.latitude), lon: \(place.longitude)},
+             listen: "127.0.0.1:\(port)", data_dir: "relay-\(index)", rules: "rules.json5", central: [\(central)]}
             """.write(toFile: path, atomically: true, encoding: .utf8)
             let url = "http://127.0.0.1:\(port)"
             relayURLs.append(url)
             relays.append(
                 PlannedServer(
                     ServerPlan(
-                        name: "relay-\(index)", program: .sister("columba-relay"), arguments: ["run", "--config", path],
+                        name: "relay-\(index)", program: .sister("columba-relay"),
+                        arguments: ["run", "--config", path],
                         workingDirectory: folder, readyURL: "\(url)/readyz", logFile: "\(folder)/relay-\(index).log")))
         }
         self.relays = relays

@@ -1,5 +1,5 @@
-// A cluster of real servers under load loses parts of itself: what was acknowledged is in the archive exactly once, and no
-// relay was told `archived` too early (I4, I5). A short round here; `make chaos-cluster` goes on for ten minutes.
+// A cluster of real servers under load loses parts of itself: what was acknowledged is in the archive exactly once, and
+// no relay was told `archived` too early (I4, I5). A short round here; `make chaos-cluster` goes on for ten minutes.
 
 import ColumbaCommands
 import Foundation
@@ -8,7 +8,8 @@ import System
 import Testing
 import TestSupport
 
-@Suite("a cluster", .serialized, .enabled(if: ClusterStation.missing == nil, "nats-server or weed is missing: make deps"))
+@Suite(
+    "a cluster", .serialized, .enabled(if: ClusterStation.missing == nil, "nats-server or weed is missing: make deps"))
 struct ClusterTests {
     private static let drones = 40
     private static let rate = 400
@@ -158,7 +159,10 @@ struct ClusterTests {
         defer { try? FileSystem.removeTree(folder) }
         let result = try Programs.run(
             "columba",
-            ["demo", "--cluster", "--drones", "20", "--reports", "3000", "--exit", "--json", "--data", "\(folder)/data"],
+            [
+                "demo", "--cluster", "--drones", "20", "--reports", "3000", "--exit", "--json", "--data",
+                "\(folder)/data",
+            ],
             folder: folder)
         let summary = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
         #expect(result.status.isSuccess && summary?["problem"] is NSNull, "\(result.output)\(result.errors)")

@@ -1,5 +1,5 @@
-// What is watched while parts of a cluster break: whether relays get rid of their batches, and whether any of them is told
-// `archived` for what the committed tables do not hold.
+// What is watched while parts of a cluster break: whether relays get rid of their batches, and whether any of them is
+// told `archived` for what the committed tables do not hold.
 
 import Foundation
 import HTTPClient
@@ -43,7 +43,9 @@ final class ClusterWatch: Sendable {
     }
 
     func stop() { state.update { $0.isStopping = true } }
-    private func rest(_ seconds: Double) -> Bool { state.wait(timeoutSeconds: seconds) { $0.isStopping ? true : nil } != nil }
+    private func rest(_ seconds: Double) -> Bool {
+        state.wait(timeoutSeconds: seconds) { $0.isStopping ? true : nil } != nil
+    }
 
     // MARK: Intake
 

@@ -1,5 +1,5 @@
-// What carries reports from intake to the archive: inside this process (`EmbeddedBackbone`), or shared by the nodes of a
-// cluster (`ClusterNode`). Everything else of central stands on this and does not ask which one it is.
+// What carries reports from intake to the archive: inside this process (`EmbeddedBackbone`), or shared by the nodes of
+// a cluster (`ClusterNode`). Everything else of central stands on this and does not ask which one it is.
 
 import DuckDB
 import Models

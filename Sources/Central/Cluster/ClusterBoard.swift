@@ -1,6 +1,6 @@
 // What all nodes of a cluster can read and write: small values under keys, in two key-value buckets of the stream's
-// servers. `COLUMBA_NODES` has who lives (written every second, so in memory); `COLUMBA_FLEET` what nodes tell each other
-// about relays.
+// servers. `COLUMBA_NODES` has who lives (written every second, so in memory); `COLUMBA_FLEET` what nodes tell each
+// other about relays.
 
 import NATS
 

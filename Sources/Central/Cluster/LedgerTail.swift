@@ -1,6 +1,6 @@
-// Every node's knowledge of what is durable: follows the ledger (partition 0 of the stream, which is written last of each
-// batch) into the fleet. So any node can say `received` for what any other one took, and `received` still comes from the
-// stream alone (I4).
+// Every node's knowledge of what is durable: follows the ledger (partition 0 of the stream, which is written last of
+// each batch) into the fleet. So any node can say `received` for what any other one took, and `received` still comes
+// from the stream alone (I4).
 
 import Log
 import Models

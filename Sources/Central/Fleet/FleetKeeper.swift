@@ -67,7 +67,8 @@ package final class FleetKeeper: Sendable {
     // MARK: From relays
 
     /// A relay's report; false where an older one came late.
-    /// - Parameter isSecondHand: another node heard it, some seconds ago. What is durable now may be more than the relay
+    /// - Parameter isSecondHand: another node heard it, some seconds ago. What is durable now may be more than the
+    ///   relay
     ///   knew when it reported, and its next report may be on its way already: only what it says itself counts.
     package func take(_ report: RelayReport, isSecondHand: Bool = false) -> Bool {
         let now = now

@@ -51,7 +51,8 @@ package final class JobService: Sendable {
     private let log: Log
     private static let secondsPerLook = 1.0
 
-    /// - Parameter isWanted: whether this is the node of a cluster that begins what is due. Were two of them to think so,
+    /// - Parameter isWanted: whether this is the node of a cluster that begins what is due. Were two of them to think
+    ///   so,
     ///   the commit would still know each instant once.
     init(
         _ configuration: Configuration, execution: JobExecution, time: any TimeSource, log: Log,

@@ -58,7 +58,8 @@ package struct CentralRoutes: HTTPHandler {
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
-        case "/", "/metrics", "/v1/status", "/v1/relays", "/v1/cluster", "/openapi.json": return servesAnalysts ? .page(path) : nil
+        case "/", "/metrics", "/v1/status", "/v1/relays", "/v1/cluster", "/openapi.json":
+            return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
         default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }

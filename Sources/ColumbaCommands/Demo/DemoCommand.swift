@@ -11,7 +11,8 @@ enum DemoCommand {
             OptionSpecification("drones", "N", "Number of drones (default 50)"),
             OptionSpecification("reports", "N", "Send N reports as fast as possible, then stay (default: go on)"),
             OptionSpecification("rate", "R", "Reports per second in all (default: 50, unlimited with --reports)"),
-            OptionSpecification("cluster", nil, "Three centrals on three NATS servers and an object store, not one central"),
+            OptionSpecification(
+                "cluster", nil, "Three centrals on three NATS servers and an object store, not one central"),
             OptionSpecification("data", "DIR", "Keep the data there (default: a temporary folder, removed at the end)"),
             OptionSpecification("exit", nil, "End when all N reports are archived, and print a summary"),
             OptionSpecification("json", nil, "Print the summary as one JSON object"),
