@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state bench-stream deps-bench spark-test sim deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-s3 bench-start bench-state bench-stream deps-bench spark-test sim deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -67,6 +67,9 @@ deps-bench: deps-run
 bench-peers: deps-bench ## Measures the relay beside Redis, PostgreSQL, NATS JetStream and Mosquitto
 	@swift build -c release
 	@bench/peers
+
+bench-s3: deps-test ## A lake in S3: copies on this machine beside DuckDB's own reader (ARGS="--latency 2")
+	@bench/s3/run $(ARGS)
 
 bench-start: deps-run ## Measures a relay's start with ten million records waiting
 	@swift build -c release --build-tests

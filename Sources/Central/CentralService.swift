@@ -56,8 +56,7 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let stores = try CentralStores(configuration, time: time)
-        try stores.check()
+        let stores = try CentralStores.checked(configuration, time: time)
         let archiver = try Self.archive(configuration, stores, duckDB, time: time)
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
@@ -79,17 +78,12 @@ package final class CentralService: Sendable {
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
         upkeep = UpkeepLoop(
             UpkeepConfiguration(configuration, stores, duckDB: duckDB), compacts: configuration.archive.compacts,
-            time: time,
-            log: log.component("upkeep"))
+            time: time, log: log.component("upkeep"))
         let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
-        let queries = try QueryService(
-            configuration: configuration.query.limits(
-                duckDB: duckDB, scratchDirectory: "\(try CentralStores.directory(data))/queries"), lake: stores.lake,
-            time: time,
-            relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
+        let queries = try Self.queries(configuration, stores, duckDB, time: time) { base.now() }
         let jobs = try JobService.make(
             configuration, stores, duckDB: duckDB, queries: queries, time: time, log: log)
         self.jobs = jobs
@@ -138,6 +132,17 @@ package final class CentralService: Sendable {
             hmacKey: try PseudonymKey.load(vault: stores.vault))
         settings.partitions = configuration.archive.partitions
         return try Archiver(settings, time: time)
+    }
+
+    private static func queries(
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ duckDB: DuckDBExecutable,
+        time: any TimeSource, figures: @escaping @Sendable () -> CentralFigures
+    ) throws -> QueryService {
+        let directory = try CentralStores.directory(configuration.dataDirectory)
+        return try QueryService(
+            configuration: configuration.query.limits(duckDB: duckDB, scratchDirectory: "\(directory)/queries"),
+            lake: stores.lake, time: time, relays: { figures().relays.map { $0.row } },
+            completeThrough: { figures().completeThrough })
     }
 
     private static func live(

@@ -202,6 +202,6 @@ package final class QueryService: Sendable {
         guard lake.localBytesLimit != nil else { return nil }
         let runner = DuckDBRunner(
             .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
-        return AbsentFiles(directory: "\(configuration.scratchDirectory)/absent", duckDB: runner, time: time)
+        return AbsentFiles(directory: "\(configuration.scratchDirectory)/absent", duckDB: runner)
     }
 }
