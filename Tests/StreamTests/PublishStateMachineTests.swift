@@ -128,7 +128,7 @@ struct PublishStateMachineTests {
     }
 
     @Test(
-        "whatever is lost, refused or late: a batch succeeds only when every part is durable, and each is answered once",
+        "whatever is lost, refused or late: a batch succeeds only when all its parts are durable, and is answered once",
         arguments: 1...20)
     func chance(_ round: Int) throws {
         let seed = UInt64.random(in: 0 ... .max)
