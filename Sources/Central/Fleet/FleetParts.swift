@@ -16,8 +16,8 @@ struct FleetParts: Sendable {
     /// Learns what relays may be told: derived from the stream and the archive, never from memory of an earlier life
     /// (I4).
     init(
-        _ configuration: CentralConfiguration, _ archiver: Archiver, _ stream: EmbeddedStream, time: any TimeSource,
-        log: Log
+        _ configuration: CentralConfiguration, _ archiver: any ArchiveKnowledge, _ stream: EmbeddedStream,
+        time: any TimeSource, log: Log
     ) throws {
         self.time = time
         let data = configuration.dataDirectory
