@@ -39,6 +39,8 @@ package final class CentralService: Sendable {
     private let upkeepThread: WorkerThread
     private let jobs: JobService
     private let jobThread: WorkerThread
+    private let queries: QueryService
+    private let spareThread: WorkerThread
 
     /// Opens the stream and the archive, learns what is durable, and serves. Returns when batches are accepted.
     /// - Parameter onFatal: called when only a fresh start can go on; the program must end.
@@ -66,9 +68,10 @@ package final class CentralService: Sendable {
         // 3. Intake, archive, query.
         let certificates = try CentralIdentity(configuration.security, time: time, log: log)
         identity = certificates
+        let handOver = LiveHandOver()
         let intake = BatchIntake(
             stream: stream, fleet: fleet, quarantine: parts.quarantine, time: time,
-            maxStreamBytes: configuration.limits.maxStreamBytes)
+            maxStreamBytes: configuration.limits.maxStreamBytes, live: handOver)
         loop = ArchiveLoop(
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
@@ -101,11 +104,13 @@ package final class CentralService: Sendable {
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        live = try Self.live(configuration, stream, queries, time: time, log: log)
+        live = try Self.live(configuration, stream, queries, handOver, time: time, log: log)
         liveThread = live.start()
         let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
         jobThread = WorkerThread(name: "jobs", stackBytes: 2 << 20) { jobs.run() }
+        self.queries = queries
+        spareThread = WorkerThread(name: "query-spare", stackBytes: 2 << 20) { queries.keepSpare() }
         servers = try Self.serve(
             configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
@@ -137,12 +142,12 @@ package final class CentralService: Sendable {
 
     private static func live(
         _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
-        time: any TimeSource, log: Log
+        _ handOver: LiveHandOver, time: any TimeSource, log: Log
     ) throws -> LiveView {
         LiveView(
             stream: stream, queries: queries,
             pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
-            log: log.component("live"))
+            log: log.component("live"), handOver: handOver)
     }
 
     /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
@@ -195,10 +200,12 @@ package final class CentralService: Sendable {
         loop.stop()
         upkeep.stop()
         jobs.stop()
+        queries.stopSpares()
         archiveThread.join()
         liveThread.join()
         upkeepThread.join()
         jobThread.join()
+        spareThread.join()
         stream.closeLog()
         parts.keeper.stop()
         for thread in fleetThreads { thread.join() }

@@ -1,6 +1,7 @@
 // Compaction with a real DuckDB: the rows stay, whatever happens in between (F19, I10).
 
 import Central
+import DuckDB
 import Models
 import ObjectStore
 import SyncProtocol
@@ -36,6 +37,27 @@ private struct Crash: Error {}
             relayID: ArchiveFixture.relay)
         maker.add(call * 22 + 22, String(decoding: AlertText.json(alert), as: UTF8.self), kind: .alert)
         return maker.batch(at: call + 1)
+    }
+
+    @Test("compaction gives no dictionary to what never repeats: digests would be stored twice as large")
+    func dictionaries() throws {
+        let fixture = try ArchiveFixture()
+        let archiver = try fixture.archiver()
+        for call in 0..<2 as Range<Int64> {
+            var maker = BatchMaker()
+            for n in call * 6_000 + 1...call * 6_000 + 6_000 { maker.add(n, BatchMaker.report(seq: n)) }
+            _ = try archiver.archive([maker.batch(at: call + 1)])
+        }
+        let upkeep = fixture.upkeep()
+        _ = try upkeep.compact(.everything, try upkeep.openTables())
+        let paths = try fixture.table(.reports).snapshot.files.keys.compactMap {
+            fixture.lake.localPath("reports/\($0)")
+        }
+        #expect(paths.count == 1)
+        let encodings = try fixture.runner.run(
+            "select distinct encodings as e from parquet_metadata(['\(paths.joined(separator: "','"))']) "
+                + "where path_in_schema = 'digest';")
+        #expect(String(decoding: encodings, as: UTF8.self) == "{\"e\":\"PLAIN\"}\n")
     }
 
     private func files(_ fixture: ArchiveFixture) throws -> [Int] {

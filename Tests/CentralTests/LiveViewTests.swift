@@ -16,6 +16,7 @@ private final class LiveFixture {
     let archive: ArchiveFixture
     let stream: EmbeddedStream
     let live: LiveView
+    let handOver = LiveHandOver()
     private let writer: WorkerThread
     private let reader: WorkerThread
 
@@ -33,7 +34,7 @@ private final class LiveFixture {
         let queries = try QueryService(configuration: configuration, lake: archive.lake, time: SystemTime())
         let live = LiveView(
             stream: stream, queries: queries, pseudonymKey: Array("a key for tests, 32 bytes long..".utf8),
-            time: SystemTime(), log: Log(component: "test", sink: .none))
+            time: SystemTime(), log: Log(component: "test", sink: .none), handOver: handOver)
         self.live = live
         beforeRun(stream)
         reader = WorkerThread(name: "live") { live.run() }

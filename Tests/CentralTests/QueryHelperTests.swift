@@ -53,6 +53,30 @@ import TestSupport
         #expect(none.contains(#"{"a":null,"b":"s01mtw037ms0","c":"s"}"#), "\(none)")
     }
 
+    @Test("date_trunc answers what DuckDB's own does, for every part and type, only sooner")
+    func dateTrunc() throws {
+        let seed = UInt64.random(in: 1...999_999)
+        var random = SeededGenerator(seed: seed)
+        // Years 1600 to 2500, and the moments at which days, months and years turn.
+        let times =
+            (0..<200).map { _ in Int64.random(in: -11_676_096_000_000_000...16_725_225_600_000_000, using: &random) }
+            + [0, -1, 951_782_400_000_000, 1_767_225_599_999_999, 1_767_225_600_000_000]
+        let list = times.map { "(make_timestamptz(\($0)))" }.joined(separator: ", ")
+        let fixture = try QueryFixture(rows: 0)
+        for part in ["microsecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "HOURS"] {
+            let answer = try fixture.json(
+                "select count(*) as n from (values \(list), ('infinity'::timestamptz), (null::timestamptz)) t(ts) "
+                    + "where date_trunc('\(part)', ts) is not distinct from system.main.date_trunc('\(part)', ts)")
+            #expect(answer.contains(#"{"n":\#(times.count + 2)}"#), "\(part), seed \(seed): \(answer)")
+        }
+        let types = try fixture.json(
+            "select typeof(date_trunc('day', date '2026-11-20')) as a, typeof(date_trunc('day', now())) as b, "
+                + "typeof(date_trunc('day', timestamp '2026-11-20')) as c, date_trunc('hour', interval '90 min') as d")
+        #expect(
+            types.contains(#"{"a":"TIMESTAMP","b":"TIMESTAMP WITH TIME ZONE","c":"TIMESTAMP","d":"01:00:00"}"#),
+            "\(types)")
+    }
+
     @Test("cell_bounds is the box that a cell's points are in, halved as often as its characters say")
     func bounds() throws {
         let seed = UInt64.random(in: 1...999_999)

@@ -119,6 +119,8 @@ struct Number {
     int64_t integer = 0;
     /// Written without point and exponent, and within Int64.
     bool is_integer = false;
+    /// Where it stands; set by the Walker.
+    columba_json_slice text{};
 };
 
 enum class NumberStatus { ok, invalid, out_of_range };

@@ -242,6 +242,7 @@ class Walker {
         const uint32_t start = tokens_[at_];
         const uint32_t end = end_of(at_);
         at_++;
+        number.text = {start, end - start};
         switch (parse_number(bytes_ + start, bytes_ + end, number)) {
             case NumberStatus::ok: return true;
             case NumberStatus::out_of_range: return fail(COLUMBA_JSON_NUMBER_RANGE);

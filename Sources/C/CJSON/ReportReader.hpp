@@ -146,12 +146,15 @@ class ReportReader {
     }
 
     /// A finite number within two bounds.
-    bool bounded(double &value, columba_json_field field, double low, double high, uint32_t depth, uint32_t index = 0) {
+    bool bounded(
+        double &value, columba_json_slice &text, columba_json_field field, double low, double high, uint32_t depth,
+        uint32_t index = 0) {
         if (!is_number()) return wrong(field, depth, index);
         Number number;
         if (!walker_.number(number)) return false;
         if (!(number.value >= low && number.value <= high)) note(field, COLUMBA_RULE_INVALID, index);
         value = number.value;
+        text = number.text;
         return true;
     }
 
@@ -164,11 +167,17 @@ class ReportReader {
             [&](int known, const Key &, columba_json_string token) {
                 if (known >= 0) seen |= uint32_t(1) << known;
                 switch (known) {
-                    case 0: return bounded(report_->latitude, COLUMBA_FIELD_LATITUDE, -90, 90, 3);
-                    case 1: return bounded(report_->longitude, COLUMBA_FIELD_LONGITUDE, -180, 180, 3);
+                    case 0:
+                        return bounded(
+                            report_->latitude, report_->latitude_text, COLUMBA_FIELD_LATITUDE, -90, 90, 3);
+                    case 1:
+                        return bounded(
+                            report_->longitude, report_->longitude_text, COLUMBA_FIELD_LONGITUDE, -180, 180, 3);
                     case 2:
                         report_->has_altitude = true;
-                        return bounded(report_->altitude, COLUMBA_FIELD_ALTITUDE, -unbounded, unbounded, 3);
+                        return bounded(
+                            report_->altitude, report_->altitude_text, COLUMBA_FIELD_ALTITUDE, -unbounded, unbounded,
+                            3);
                     default: return extra(COLUMBA_SCOPE_LOCATION, 0, token, 3);
                 }
             });
@@ -217,10 +226,14 @@ class ReportReader {
                 if (known >= 0) seen |= uint32_t(1) << known;
                 switch (known) {
                     case 0: return text(item.name, COLUMBA_FIELD_CITIZEN_NAME, 1, limits_.name_characters, 4, index);
-                    case 1: return bounded(item.peacescore, COLUMBA_FIELD_PEACESCORE, -unbounded, unbounded, 4, index);
+                    case 1:
+                        return bounded(
+                            item.peacescore, item.peacescore_text, COLUMBA_FIELD_PEACESCORE, -unbounded, unbounded, 4,
+                            index);
                     case 2:
                         item.has_confidence = true;
-                        return bounded(item.confidence, COLUMBA_FIELD_CONFIDENCE, 0, 1, 4, index);
+                        return bounded(
+                            item.confidence, item.confidence_text, COLUMBA_FIELD_CONFIDENCE, 0, 1, 4, index);
                     default: return extra(COLUMBA_SCOPE_CITIZEN, index, token, 4);
                 }
             });
@@ -255,7 +268,7 @@ class ReportReader {
                 if (!is_number()) return wrong(COLUMBA_FIELD_READING, 3, at, token);
                 Number number;
                 return walker_.number(number)
-                    && (readings_.push({token, number.value}) || walker_.fail(COLUMBA_JSON_NO_MEMORY));
+                    && (readings_.push({token, number.value, number.text}) || walker_.fail(COLUMBA_JSON_NO_MEMORY));
             });
     }
 

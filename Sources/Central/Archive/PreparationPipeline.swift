@@ -10,12 +10,24 @@ final class PreparationPipeline: Sendable {
         var taken = 0
         var ready: [Int: PreparedBatch] = [:]
         var isStopped = false
+
+        /// The next batch that nobody has begun, unless too many are ahead already.
+        mutating func begin() -> Int? {
+            guard next < taken + PreparationPipeline.maxAhead else { return nil }
+            next += 1
+            return next - 1
+        }
+    }
+
+    private enum Step {
+        case done(PreparedBatch)
+        case parse(Int)
     }
 
     private let batches: [StreamedBatch]
     private let state = Monitor(State())
     /// Batches parsed ahead of the one being taken.
-    private static let maxAhead = 6
+    fileprivate static let maxAhead = 6
 
     init(_ batches: [StreamedBatch]) { self.batches = batches }
 
@@ -31,24 +43,29 @@ final class PreparationPipeline: Sendable {
         let index: Int =
             state.wait { state in
                 if state.isStopped || state.next >= self.batches.count { return -1 }
-                guard state.next < state.taken + Self.maxAhead else { return nil }
-                state.next += 1
-                return state.next - 1
+                return state.begin()
             } ?? -1
         return index < 0 ? nil : index
     }
 
-    /// Batch `index`; to be called with 0, 1, 2, ….
+    /// Batch `index`; to be called with 0, 1, 2, …. While the helper is still at it, this thread parses what comes
+    /// after it.
     func take(_ index: Int, _ preparer: BatchPreparer) -> PreparedBatch {
-        let isMine = state.update { state in
-            state.taken = index
-            guard state.next == index else { return false }
-            state.next = index + 1
-            return true
-        }
-        if isMine { return preparer.prepare(batches[index]) }
+        state.update { $0.taken = index }
         while true {
-            if let prepared = state.wait(until: { $0.ready.removeValue(forKey: index) }) { return prepared }
+            let step: Step? = state.wait { state in
+                if let prepared = state.ready.removeValue(forKey: index) { return .done(prepared) }
+                guard state.next < self.batches.count, let next = state.begin() else { return nil }
+                return .parse(next)
+            }
+            switch step {
+            case .done(let prepared): return prepared
+            case .parse(let next):
+                let prepared = preparer.prepare(batches[next])
+                if next == index { return prepared }
+                state.update { $0.ready[next] = prepared }
+            case nil: continue
+            }
         }
     }
 

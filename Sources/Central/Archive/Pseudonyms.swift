@@ -44,20 +44,20 @@ enum HexDigits {
     private static let digits: StaticString = "0123456789abcdef"
 
     static func append(_ word: UInt64, to output: inout [UInt8]) {
-        digits.withUTF8Buffer { digits in
-            var shift = 60
-            while shift >= 0 {
-                output.append(digits[Int(truncatingIfNeeded: word >> UInt64(shift)) & 15])
-                shift -= 4
-            }
-        }
+        withUnsafeBytes(of: word.bigEndian) { append($0, to: &output) }
     }
 
     static func append(_ bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
+        // Room is made once for all digits: two million appends of one byte each were 3 % of an archive call.
         digits.withUTF8Buffer { digits in
-            for byte in bytes {
-                output.append(digits[Int(byte >> 4)])
-                output.append(digits[Int(byte & 15)])
+            withUnsafeTemporaryAllocation(byteCount: bytes.count * 2, alignment: 1) { text in
+                var at = 0
+                for byte in bytes {
+                    text[at] = digits[Int(byte >> 4)]
+                    text[at + 1] = digits[Int(byte & 15)]
+                    at += 2
+                }
+                output.append(contentsOf: text)
             }
         }
     }

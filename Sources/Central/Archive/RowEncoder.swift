@@ -34,9 +34,11 @@ struct RowEncoder {
         integer(#"","seq":"#, identity.seq, &prepared.rows)
         integer(#","observed_at":"#, observedAt, &prepared.rows)
         origin(line, source, &prepared.rows)
-        number(#","lat":"#, report.latitude, &prepared.rows)
-        number(#","lon":"#, report.longitude, &prepared.rows)
-        if let altitude = report.altitude { number(#","alt_m":"#, altitude, &prepared.rows) }
+        number(#","lat":"#, report.latitude, report.latitudeText, &prepared.rows)
+        number(#","lon":"#, report.longitude, report.longitudeText, &prepared.rows)
+        if let altitude = report.altitude {
+            number(#","alt_m":"#, altitude, report.altitudeText, &prepared.rows)
+        }
         literal(#","cell":""#, &prepared.rows)
         Geohash.append(latitude: report.latitude, longitude: report.longitude, to: &prepared.rows)
         let cell = String(decoding: prepared.rows.suffix(Geohash.cellCharacters), as: UTF8.self)
@@ -52,7 +54,7 @@ struct RowEncoder {
             if index > 0 { prepared.rows.append(0x2c) }
             let reading = report.reading(at: index)
             prepared.rows.append(contentsOf: reading.name.raw)
-            number(":", reading.value, &prepared.rows)
+            number(":", reading.value, report.readingText(at: index), &prepared.rows)
         }
         literal(#"},"media":["#, &prepared.rows)
         media(report, &prepared.rows)
@@ -72,8 +74,10 @@ struct RowEncoder {
             if index > 0 { prepared.rows.append(0x2c) }
             literal(#"{"person_id":""#, &prepared.rows)
             person(citizen.name, receivedAt, &prepared).appendHex(to: &prepared.rows)
-            number(#"","peacescore":"#, citizen.peacescore, &prepared.rows)
-            if let confidence = citizen.confidence { number(#","confidence":"#, confidence, &prepared.rows) }
+            number(#"","peacescore":"#, citizen.peacescore, citizen.peacescoreText, &prepared.rows)
+            if let confidence = citizen.confidence {
+                number(#","confidence":"#, confidence, citizen.confidenceText, &prepared.rows)
+            }
             prepared.rows.append(0x7d)
         }
     }
@@ -204,9 +208,20 @@ struct RowEncoder {
         JSONText.appendInteger(value, to: &rows)
     }
 
-    private func number(_ key: StaticString, _ value: Double, _ rows: inout [UInt8]) {
+    /// Digits that both parsers read exactly alike are copied; the rest, long ones and exponents, is written anew.
+    private static let longestCopiedNumber = 15
+
+    private func number(
+        _ key: StaticString, _ value: Double, _ text: UnsafeRawBufferPointer, _ rows: inout [UInt8]
+    ) {
         literal(key, &rows)
-        JSONText.appendNumber(value, to: &rows)
+        if (1...Self.longestCopiedNumber).contains(text.count), value != 0,
+            !text.contains(where: { $0 | 0x20 == UInt8(ascii: "e") })
+        {
+            rows.append(contentsOf: text)
+        } else {
+            JSONText.appendNumber(value, to: &rows)
+        }
     }
 
     /// Days since 1970, for negative times too.

@@ -1,9 +1,24 @@
 // Looks at every line of a batch before it is taken: which record numbers it really holds, and which records nobody
 // could read. Pure.
 
+package import JSON
 package import Models
 package import SyncProtocol
-import JSON
+
+/// A record that could be read. A report is valid until its parser's next one.
+package enum ExaminedRecord {
+    case report(ParsedReport)
+    case alert(Alert)
+    case alertState(AlertStateChange)
+
+    package init(_ line: ParsedLine, _ reports: ReportParser) throws(Problem) {
+        switch line.kind {
+        case .report: self = .report(try reports.parse(line.body))
+        case .alert: self = .alert(try Alert(json: line.body))
+        case .alertState: self = .alertState(try AlertStateChange(json: line.body))
+        }
+    }
+}
 
 package struct BatchExamination: Sendable {
     /// A record that is not for the archive, with the bytes of its line.
@@ -18,7 +33,10 @@ package struct BatchExamination: Sendable {
     package var rejected: [Rejected] = []
 
     /// Throws where the batch as a whole cannot be believed: a line without a number cannot be acknowledged by number.
-    package static func examine(_ ndjson: [UInt8], name: BatchName) throws(Problem) -> BatchExamination {
+    /// - Parameter visit: is given every record that could be read, in their order.
+    package static func examine(
+        _ ndjson: [UInt8], name: BatchName, visit: (ParsedLine, ExaminedRecord) -> Void = { _, _ in }
+    ) throws(Problem) -> BatchExamination {
         var examination = BatchExamination()
         let lines = LineParser()
         let reports = ReportParser()
@@ -27,7 +45,7 @@ package struct BatchExamination: Sendable {
         ndjson.withUnsafeBytes { bytes in
             NDJSON.forEachLine(in: bytes) { number, line in
                 guard failure == nil else { return }
-                let (n, problem) = check(line, lines, reports)
+                let (n, problem) = check(line, lines, reports, visit)
                 guard let n else {
                     failure = problem.map { Self.malformed($0.code, line: number + 1) }
                     return
@@ -61,7 +79,8 @@ package struct BatchExamination: Sendable {
 
     /// The record's number, if it can be told, and what is wrong with the record, if anything is.
     private static func check(
-        _ line: UnsafeRawBufferPointer, _ lines: LineParser, _ reports: ReportParser
+        _ line: UnsafeRawBufferPointer, _ lines: LineParser, _ reports: ReportParser,
+        _ visit: (ParsedLine, ExaminedRecord) -> Void
     ) -> (Int64?, Problem?) {
         let parsed: ParsedLine
         do throws(LineProblem) {
@@ -70,11 +89,7 @@ package struct BatchExamination: Sendable {
             return (error.n, error.problem)
         }
         do throws(Problem) {
-            switch parsed.kind {
-            case .report: _ = try reports.parse(parsed.body)
-            case .alert: _ = try Alert(json: parsed.body)
-            case .alertState: _ = try AlertStateChange(json: parsed.body)
-            }
+            visit(parsed, try ExaminedRecord(parsed, reports))
         } catch {
             return (parsed.n, error)
         }

@@ -23,13 +23,16 @@ package final class BatchIntake: Sendable {
     private let stream: EmbeddedStream
     private let fleet: Fleet
     private let quarantine: Quarantine
+    private let live: LiveHandOver
     private let time: any TimeSource
     private let maxStreamBytes: Int
     private let counted = Mutex(IntakeCounters())
 
     package init(
-        stream: EmbeddedStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int
+        stream: EmbeddedStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int,
+        live: LiveHandOver = LiveHandOver()
     ) {
+        self.live = live
         self.stream = stream
         self.fleet = fleet
         self.quarantine = quarantine
@@ -70,7 +73,8 @@ package final class BatchIntake: Sendable {
             throw Self.busy("The archive is behind and the stream full.", 10)
         }
         let lines = try inflate(exchange)
-        let examined = try BatchExamination.examine(lines, name: name)
+        var facts = LiveFacts(relayID: name.relayID, epoch: name.epoch, receivedAt: now)
+        let examined = try BatchExamination.examine(lines, name: name) { facts.add($0, $1) }
         let header = StreamHeader(
             relay: name.relayID, epoch: name.epoch, numbers: examined.numbers,
             rejected: examined.rejected.map { RejectedRecord(n: $0.n, code: $0.code) }, records: examined.records)
@@ -83,9 +87,10 @@ package final class BatchIntake: Sendable {
             }
         }
         let payload = Array(exchange.body)
-        let isQueued = stream.append(header, payload: payload, receivedAt: now) { [self] result in
+        let isQueued = stream.append(header, payload: payload, receivedAt: now) { [self, facts] result in
             switch result {
-            case .success:
+            case .success(let position):
+                live.offer(facts, at: position)
                 fleet.received(header, name: name.path, digest: digest, at: now)
                 count(header, bytes: payload.count)
                 answer(exchange, name, digest: digest)

@@ -19,8 +19,8 @@ import Synchronization
 import SyncProtocol
 
 package final class LiveView: Sendable {
-    /// Between two events of the live stream.
-    static let secondsBetweenEvents = 0.1
+    /// Between two events of the live stream. What arrives in between is told at its end: half of what is promised.
+    static let secondsBetweenEvents = 0.05
     static let secondsBetweenHeartbeats = 5.0
     private static let bytesPerRead = 8 << 20
     private static let windowMicroseconds = Int64(LiveWindow.minutes) * 60_000_000
@@ -35,6 +35,7 @@ package final class LiveView: Sendable {
     package let alerts: LiveAlerts
     package let followers = LiveFollowers()
     private let stream: EmbeddedStream
+    private let handOver: LiveHandOver
     private let archived: ArchivedAlerts
     private let pseudonyms: HMACSHA256
     private let time: any TimeSource
@@ -44,8 +45,9 @@ package final class LiveView: Sendable {
     /// - Parameter pseudonymKey: turns an alert's name into the archive's `person_id`.
     package init(
         stream: EmbeddedStream, queries: QueryService, pseudonymKey: [UInt8], time: any TimeSource, log: Log,
-        alerts: LiveAlerts = LiveAlerts()
+        alerts: LiveAlerts = LiveAlerts(), handOver: LiveHandOver = LiveHandOver()
     ) {
+        self.handOver = handOver
         self.stream = stream
         self.alerts = alerts
         self.time = time
@@ -116,7 +118,8 @@ package final class LiveView: Sendable {
         var hasNews = false
         while !state.withLock({ $0.isStopping }) {
             let position = state.withLock { $0.position }
-            if stream.wait(beyond: position, timeoutSeconds: hasNews ? Self.secondsBetweenEvents / 2 : 0.5) {
+            let untilEvent = Self.secondsBetweenEvents - Double(time.monotonicNanoseconds() - lastEvent) / 1e9
+            if stream.wait(beyond: position, timeoutSeconds: hasNews ? max(0, untilEvent) : 0.5) {
                 hasNews = take(after: position, &counter, since: hourAgo) || hasNews
             }
             let silent = Double(time.monotonicNanoseconds() - lastEvent) / 1e9
@@ -142,6 +145,11 @@ package final class LiveView: Sendable {
 
     /// Counts the next batches. True when there were any.
     private func take(after position: Int64, _ counter: inout LiveCounter, since: Timestamp) -> Bool {
+        if let facts = handOver.take(position + 1) {
+            add(counter.count(facts))
+            state.withLock { $0.position = position + 1 }
+            return true
+        }
         let entries: [StreamEntry]
         do {
             entries = try stream.read(from: position + 1, maxBytes: Self.bytesPerRead)
@@ -154,28 +162,32 @@ package final class LiveView: Sendable {
         let missed = Int(last - position) - entries.count
         for entry in entries {
             // Older ones are only here because a segment holds more than an hour.
-            let batch = entry.receivedAt >= since ? counter.read(entry) : nil
-            guard let batch else { continue }
-            state.withLock { state in
-                for report in batch.reports { state.window.add(report, at: entry.receivedAt) }
-            }
-            for record in batch.alerts {
-                switch record {
-                case .raised(let alert):
-                    guard alerts.raise(alert, at: now) else { continue }
-                    state.withLock {
-                        $0.window.addAlert(
-                            rule: alert.alert.rule, severity: alert.alert.severity, relayID: entry.header.relay,
-                            at: entry.receivedAt)
-                    }
-                case .changed(let change): alerts.apply(change, at: now)
-                }
-            }
+            guard entry.receivedAt >= since, let facts = counter.facts(of: entry) else { continue }
+            add(counter.count(facts))
         }
         state.withLock { state in
             state.position = last
             state.status.missedBatches += max(0, missed)
         }
+        handOver.drop(through: last)
         return true
+    }
+
+    private func add(_ batch: LiveBatch) {
+        state.withLock { state in
+            for report in batch.reports { state.window.add(report, at: batch.receivedAt) }
+        }
+        for record in batch.alerts {
+            switch record {
+            case .raised(let alert):
+                guard alerts.raise(alert, at: now) else { continue }
+                state.withLock {
+                    $0.window.addAlert(
+                        rule: alert.alert.rule, severity: alert.alert.severity, relayID: batch.relayID,
+                        at: batch.receivedAt)
+                }
+            case .changed(let change): alerts.apply(change, at: now)
+            }
+        }
     }
 }

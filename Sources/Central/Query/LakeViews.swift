@@ -9,9 +9,16 @@ struct LakeViews {
     /// Files the sandbox may read.
     private(set) var paths: [String] = []
     private(set) var script = ""
+    /// Of the tables, in the order in which they were added.
+    private(set) var versions: [Int64] = []
+    /// The view `relays`, made anew by every query: its rows change all the time.
+    private(set) var relaysScript = ""
+    /// Reads more than the archive's own tables.
+    private(set) var hasOthers = false
 
     mutating func add(_ table: DeltaTable, _ snapshot: DeltaSnapshot) {
         let schema = table.schema
+        versions.append(snapshot.version)
         let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
         let files = snapshot.files.keys.sorted().compactMap { table.store.localPath("\(schema.name)/\($0)") }
         guard !files.isEmpty else {
@@ -29,6 +36,7 @@ struct LakeViews {
     mutating func add(script: String, paths: [String]) {
         self.script += script
         self.paths += paths
+        hasOthers = true
     }
 
     /// After the tables.
@@ -51,7 +59,9 @@ struct LakeViews {
         if isEmpty { values = ["(" + columns.map { _ in "null" }.joined(separator: ", ") + ")"] }
         let names = columns.map(\.0).joined(separator: ", ")
         let typed = columns.map { "\($0.0)::\($0.1) as \($0.0)" }.joined(separator: ", ")
-        script += "create view relays as select \(typed) from (values \(values.joined(separator: ", "))) as r(\(names))"
-        script += isEmpty ? " where false;\n" : ";\n"
+        relaysScript =
+            "create or replace view relays as select \(typed) from (values "
+            + "\(values.joined(separator: ", "))) as r(\(names))\(isEmpty ? " where false" : "");\n"
+        script += relaysScript
     }
 }

@@ -9,6 +9,8 @@ struct QueryRun {
     let request: QueryRequest
     let configuration: QueryConfiguration
     let scratch: QueryScratch
+    /// Started ahead; `scratch` is then its own.
+    var spare: SpareSandbox?
     let completeThrough: Timestamp?
     let time: any TimeSource
     let isCancelled: () -> Bool
@@ -53,12 +55,17 @@ struct QueryRun {
         var sandbox: DuckDBSandbox?
         defer { sandbox?.end() }
         do throws(DuckDBError) {
-            let started = try DuckDBSandbox(
-                configuration.duckDB, limits: limits, scratchDirectory: scratch.path,
-                allowedPaths: views.paths + (format == .json ? [] : [file]),
-                // An export is written as it is read: keeping the order would keep rows in memory.
-                setup: views.script + (request.isExport ? "set preserve_insertion_order=false;\n" : ""),
-                time: time, isCancelled: isCancelled)
+            let started: DuckDBSandbox
+            if let spare, readied(spare.sandbox, views, limits) {
+                started = spare.sandbox
+            } else {
+                started = try DuckDBSandbox(
+                    configuration.duckDB, limits: limits, scratchDirectory: scratch.path,
+                    allowedPaths: views.paths + (format == .json ? [] : [file]),
+                    // An export is written as it is read: keeping the order would keep rows in memory.
+                    setup: views.script + (request.isExport ? "set preserve_insertion_order=false;\n" : ""),
+                    time: time, isCancelled: isCancelled)
+            }
             sandbox = started
             return try body(started, SQLText.query(request.sql, tag: tag))
         } catch {
@@ -67,6 +74,18 @@ struct QueryRun {
             }
             throw QueryProblem.make(
                 error, sql: request.sql, position: position, limits: limits)
+        }
+    }
+
+    /// False if the waiting process has died: then the query has one started for it.
+    private func readied(_ sandbox: DuckDBSandbox, _ views: LakeViews, _ limits: DuckDBSandbox.Limits) -> Bool {
+        sandbox.begin(timeoutSeconds: limits.timeoutSeconds, isCancelled: isCancelled)
+        do throws(DuckDBError) {
+            _ = try sandbox.ask(views.relaysScript)
+            return true
+        } catch {
+            sandbox.end()
+            return false
         }
     }
 

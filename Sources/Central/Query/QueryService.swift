@@ -18,6 +18,7 @@ package final class QueryService: Sendable {
     private let relays: @Sendable () -> [RelayRow]
     private let completeThrough: @Sendable () -> Timestamp?
     private let time: any TimeSource
+    private let spares: SpareSandboxes
     private let running = Mutex((all: 0, exports: 0))
 
     /// `relays` gives the rows of the view of that name, `completeThrough` how complete the archive is as a whole.
@@ -33,6 +34,7 @@ package final class QueryService: Sendable {
         self.relays = relays
         self.completeThrough = completeThrough
         tables = Mutex([])
+        spares = SpareSandboxes(time: time)
         derived = DerivedTables(
             lake: lake, duckDB: configuration.duckDB, scratchDirectory: configuration.scratchDirectory)
         try FileSystem.removeTree(configuration.scratchDirectory)
@@ -56,11 +58,13 @@ package final class QueryService: Sendable {
         try check(request.sql, request.limit)
         return try admitted(isExport: request.isExport) { () throws(Problem) -> QueryAnswer in
             try Self.archiveErrors {
+                let views = try views(for: request.sql)
+                let spare = request.isExport || views.hasOthers ? nil : spares.take(for: views.versions)
                 let run = QueryRun(
                     request: request, configuration: configuration,
-                    scratch: try QueryScratch(in: configuration.scratchDirectory), completeThrough: completeThrough(),
-                    time: time, isCancelled: isCancelled)
-                return try run.answer(views(for: request.sql))
+                    scratch: try spare?.scratch ?? QueryScratch(in: configuration.scratchDirectory), spare: spare,
+                    completeThrough: completeThrough(), time: time, isCancelled: isCancelled)
+                return try run.answer(views)
             }
         }
     }
@@ -79,6 +83,34 @@ package final class QueryService: Sendable {
                 }
             }
         }
+    }
+
+    /// A thread's body: keeps a process ready for the next query; ends after `stopSpares`.
+    package func keepSpare() {
+        spares.keep(
+            versions: { [self] in try? views(for: "").versions },
+            make: { [self] in try? makeSpare() })
+    }
+
+    package func stopSpares() { spares.stop() }
+
+    /// Whether a process waits for the next query, and how many queries have found one.
+    package var hasSpare: Bool { spares.hasOne }
+    package var sparesTaken: Int { spares.taken }
+
+    private func makeSpare() throws -> SpareSandbox {
+        let views = try views(for: "")
+        let scratch = try QueryScratch(in: configuration.scratchDirectory)
+        let limits = DuckDBSandbox.Limits(
+            memoryBytes: configuration.memoryBytes, threads: configuration.threads,
+            timeoutSeconds: configuration.timeoutSeconds, resultBytes: configuration.maxResultBytes)
+        let results = QueryFormat.allCases.map { "\(scratch.path)/result.\($0.rawValue)" }
+        // The footers are read once more by the query, from memory.
+        let sandbox = try DuckDBSandbox(
+            configuration.duckDB, limits: limits, scratchDirectory: scratch.path, allowedPaths: views.paths + results,
+            setup: "set parquet_metadata_cache=true;\n" + views.script + "select count(*) from reports;\n", time: time,
+            isCancelled: { false })
+        return SpareSandbox(sandbox: sandbox, scratch: scratch, versions: views.versions)
     }
 
     private func admitted<Answer>(

@@ -59,10 +59,17 @@ package enum SQLHelpers {
         """
 
     /// `report_time` is the time that decides a report's `date`; `in_period` lets the date decide first which files are
-    /// opened. `bucket` works in UTC on the plain number of microseconds: with a time zone it is 170 times slower.
+    /// opened. `bucket` and `date_trunc` work in UTC on the plain number of microseconds: with a time zone they are 170
+    /// times slower. `date_trunc` is what people know to write, so it is DuckDB's own under its own name: the process's
+    /// time zone is UTC, and the answers are the same.
     static let times = """
         create macro bucket(width, ts) as
             make_timestamptz(epoch_us(time_bucket(width::INTERVAL, make_timestamp(epoch_us(ts)))));
+        create macro date_trunc(part, ts TIMESTAMPTZ) as case when isfinite(ts)
+                then make_timestamptz(epoch_us(system.main.date_trunc(part, make_timestamp(epoch_us(ts))))) else ts end,
+            (part, ts TIMESTAMP) as system.main.date_trunc(part, ts),
+            (part, ts DATE) as system.main.date_trunc(part, ts),
+            (part, ts INTERVAL) as system.main.date_trunc(part, ts);
         create macro delay_s(earlier, later) as epoch_us(later - earlier) / 1e6;
         create macro report_time(observed_at, received_at, time_suspect) as
             case when time_suspect then received_at else observed_at end;

@@ -144,6 +144,8 @@ package final class EmbeddedStream: Sendable {
                 result = .failure(error)
             }
             for (index, pending) in group.enumerated() { pending.answer(result.map { $0 + Int64(index) }) }
+            // Readers wake up after the answers: intake has then handed over what it knows of these batches.
+            if case .success(let first) = result { announce(group, from: first) }
         }
     }
 
@@ -178,13 +180,16 @@ package final class EmbeddedStream: Sendable {
             }
             return try log.append(entries)
         }
+        return range.lowerBound
+    }
+
+    private func announce(_ group: [Pending], from first: Int64) {
         queue.update { queue in
-            queue.durable = range.upperBound
+            queue.durable = first + Int64(group.count) - 1
             for (index, pending) in group.enumerated() {
-                queue.backlog.append((range.lowerBound + Int64(index), pending.records))
+                queue.backlog.append((first + Int64(index), pending.records))
             }
         }
-        return range.lowerBound
     }
 
     /// Records in the durable batches beyond `position`.

@@ -38,7 +38,8 @@ package struct Compactor {
     private let failurePoint: (CompactionStep) throws -> Void
     private let isCancelled: @Sendable () -> Bool
     private static let rowGroupRows = 122_880
-    private static let dictionaryValues = 100_000
+    /// As the archiver's: a vocabulary gets a dictionary, digests and times, which never repeat, must not.
+    private static let dictionaryValues = 10_000...60_000
 
     /// `directory`: for files on their way, on the lake's file system.
     package init(
@@ -63,7 +64,8 @@ package struct Compactor {
         try failurePoint(.sort)
         let ranges = FileStatistics.Query(table.schema)
         let answer = try duckDB.run(
-            sort(inputs, table.schema, to: output) + sums(inputs, table.schema) + sums([output], table.schema)
+            sort(inputs, rows: job.rows, table.schema, to: output) + sums(inputs, table.schema)
+                + sums([output], table.schema)
                 + ranges.sql(from: Self.rows([output], table.schema)), isCancelled: isCancelled)
         try failurePoint(.check)
         let lines = answer.split(separator: 0x0a).map { Data($0) }
@@ -127,12 +129,14 @@ package struct Compactor {
             + "select * from read_parquet(\(SQLText.list(files)), union_by_name=true, hive_partitioning=false)))"
     }
 
-    private func sort(_ inputs: [String], _ schema: TableSchema, to output: String) -> String {
+    private func sort(_ inputs: [String], rows: Int, _ schema: TableSchema, to output: String) -> String {
         let order = schema.sortColumns.map { SQLText.identifier($0) }.joined(separator: ", ")
+        let limits = Self.dictionaryValues
+        let dictionaryValues = min(max(rows / 2, limits.lowerBound), limits.upperBound)
         return """
             copy (select * from \(Self.rows(inputs, schema)) order by \(order))
             to \(SQLText.literal(output)) (format parquet, compression zstd, row_group_size \(Self.rowGroupRows), \
-            dictionary_size_limit \(Self.dictionaryValues), use_tmp_file false);
+            dictionary_size_limit \(dictionaryValues), use_tmp_file false);
 
             """
     }

@@ -33,8 +33,8 @@ package final class DuckDBSandbox {
     private var pending: [UInt8] = []
     private let resultBytes: Int
     private let time: any TimeSource
-    private let deadlineNanoseconds: UInt64
-    private let isCancelled: () -> Bool
+    private var deadlineNanoseconds: UInt64
+    private var isCancelled: () -> Bool
 
     /// Starts the process and its clock. `scratchDirectory` is this query's own. `setup` is our text: views and the
     /// like.
@@ -78,6 +78,12 @@ package final class DuckDBSandbox {
 
             """
         _ = try ask(settings + setup + "\n.safe_mode\n")
+    }
+
+    /// For a process that was started ahead: the query's own clock starts now.
+    package func begin(timeoutSeconds: Double, isCancelled: @escaping () -> Bool) {
+        deadlineNanoseconds = time.monotonicNanoseconds() + UInt64(timeoutSeconds * 1e9)
+        self.isCancelled = isCancelled
     }
 
     /// Runs statements and returns what they print. An error of any of them is thrown; the process lives on unless it

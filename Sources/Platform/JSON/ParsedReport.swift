@@ -40,6 +40,11 @@ package struct ParsedReport {
     /// Metres.
     package var altitude: Double? { report.pointee.has_altitude ? report.pointee.altitude : nil }
 
+    /// The numbers as the drone wrote them; `altitudeText` is empty without one.
+    package var latitudeText: UnsafeRawBufferPointer { slice(report.pointee.latitude_text) }
+    package var longitudeText: UnsafeRawBufferPointer { slice(report.pointee.longitude_text) }
+    package var altitudeText: UnsafeRawBufferPointer { slice(report.pointee.altitude_text) }
+
     // MARK: Lists
 
     package var citizenCount: Int { Int(report.pointee.citizen_count) }
@@ -49,7 +54,8 @@ package struct ParsedReport {
         let item = report.pointee.citizens[index]
         return ParsedCitizen(
             name: token(item.name), peacescore: item.peacescore,
-            confidence: item.has_confidence ? item.confidence : nil)
+            confidence: item.has_confidence ? item.confidence : nil, peacescoreText: slice(item.peacescore_text),
+            confidenceText: slice(item.confidence_text))
     }
 
     /// The smallest peacescore; nil without citizens.
@@ -68,6 +74,12 @@ package struct ParsedReport {
         precondition(index >= 0 && index < readingCount, "there is no such reading in the report")
         let item = report.pointee.readings[index]
         return (token(item.key), item.value)
+    }
+
+    /// The reading's value as the drone wrote it.
+    package func readingText(at index: Int) -> UnsafeRawBufferPointer {
+        precondition(index >= 0 && index < readingCount, "there is no such reading in the report")
+        return slice(report.pointee.readings[index].text)
     }
 
     package func reading(named name: String) -> Double? {
@@ -127,6 +139,10 @@ package struct ParsedReport {
         UnsafeBufferPointer(start: text.bytes, count: Int(text.length))
     }
 
+    private func slice(_ slice: columba_json_slice) -> UnsafeRawBufferPointer {
+        self.slice(slice.offset, slice.length)
+    }
+
     private func slice(_ offset: UInt32, _ length: UInt32) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: body[Int(offset)..<Int(offset) + Int(length)])
     }
@@ -142,6 +158,9 @@ package struct ParsedCitizen {
     package let peacescore: Double
     /// 0…1
     package let confidence: Double?
+    /// The numbers as the drone wrote them; `confidenceText` is empty without one.
+    package let peacescoreText: UnsafeRawBufferPointer
+    package let confidenceText: UnsafeRawBufferPointer
 }
 
 package struct ParsedMedium {

@@ -126,11 +126,15 @@ typedef struct {
     bool has_confidence;
     double peacescore;
     double confidence;
+    /// The numbers as they stand in the input.
+    columba_json_slice peacescore_text;
+    columba_json_slice confidence_text;
 } columba_json_citizen;
 
 typedef struct {
     columba_json_string key;
     double value;
+    columba_json_slice text;
 } columba_json_reading;
 
 typedef struct {
@@ -170,6 +174,10 @@ typedef struct {
     double latitude;
     double longitude;
     double altitude;
+    /// The numbers as they stand in the input.
+    columba_json_slice latitude_text;
+    columba_json_slice longitude_text;
+    columba_json_slice altitude_text;
     /// +infinity where there are no citizens.
     double lowest_peacescore;
     const columba_json_citizen *citizens;
