@@ -156,7 +156,7 @@ let package = Package(
             "CentralTests",
             [
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log", "Configuration",
+                "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
         tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),

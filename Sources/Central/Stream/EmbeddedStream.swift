@@ -22,10 +22,13 @@ package struct StreamHeader: Codable, Equatable, Sendable {
     package var records: Int
     /// A record from the quarantine, tried again: its id there.
     package var retry: String?
+    /// In a partitioned stream: whose lines these are. `numbers` are the whole batch's (the cover), `records` this
+    /// part's, `rejected` stands in part 0 only.
+    package var partition: Int?
 
     package init(
         relay: String, epoch: String, numbers: IntervalSet, rejected: [RejectedRecord], records: Int,
-        retry: String? = nil
+        retry: String? = nil, partition: Int? = nil
     ) {
         self.relay = relay
         self.epoch = epoch
@@ -33,6 +36,7 @@ package struct StreamHeader: Codable, Equatable, Sendable {
         self.rejected = rejected
         self.records = records
         self.retry = retry
+        self.partition = partition
     }
 }
 
@@ -42,6 +46,15 @@ package struct StreamEntry: Sendable {
     package let header: StreamHeader
     /// zstd NDJSON.
     package let payload: [UInt8]
+
+    package var partition: Int? { header.partition }
+
+    package init(position: Int64, receivedAt: Timestamp, header: StreamHeader, payload: [UInt8]) {
+        self.position = position
+        self.receivedAt = receivedAt
+        self.header = header
+        self.payload = payload
+    }
 }
 
 package final class EmbeddedStream: Sendable {
