@@ -53,6 +53,7 @@ let package = Package(
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         system("CMosquitto", "libmosquitto", "libmosquitto-dev"),
+        system("CNATS", "libnats", "libnats-dev"),
         system("CGnuTLS", "gnutls", "libgnutls28-dev"),
         shim("CTLS", ["CGnuTLS"]),
         shim("CHTTPServer", ["CMicrohttpd", "CGnuTLS", "CTLS"]),
@@ -72,6 +73,7 @@ let package = Package(
         platform("HTTPServer", ["CHTTPServer", "Models", "TLS"]),
         platform("HTTPClient", ["CHTTPClient"]),
         platform("MQTTClient", ["CMosquitto"]),
+        platform("NATS", ["CNATS", "System"]),
         platform("MQTTServer", ["System", "TLS"]),
         platform("System", ["CPosix"]),
         platform("Metrics"),
@@ -102,7 +104,7 @@ let package = Package(
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
-                "AlertRules", "SQLite",
+                "AlertRules", "SQLite", "NATS",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
@@ -158,6 +160,10 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
+        tests("NATSTests", ["NATS", "System"]),
+        tests(
+            "StreamTests",
+            ["Central", "NATS", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "System", "Log"]),
         tests("WorldSimulationTests", ["WorldSimulation"]),
         tests("DroneClientTests", ["DroneClient", "Simulation", "System"]),
         tests(

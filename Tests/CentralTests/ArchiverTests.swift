@@ -57,6 +57,28 @@ import Testing
         #expect(rows[3].contains("2026-11-20 05:00:04+00") && rows[3].contains(#""citizens":[],"words":[]"#))
     }
 
+    @Test("late begins after five minutes, a clock is suspect after a day, to the microsecond")
+    func edges() throws {
+        let fixture = try ArchiveFixture()
+        var maker = BatchMaker()
+        let observed = Timestamp(rfc3339: "2026-11-20T05:00:00.000000Z")?.microseconds ?? 0
+        let day: Int64 = 86_400_000_000
+        let delays = [300_000_000, 300_000_001, day, day + 1, -day, -day - 1]
+        for (index, delay) in delays.enumerated() {
+            let n = Int64(index) + 1
+            maker.add(
+                n, BatchMaker.report(seq: n, observedAt: "2026-11-20T05:00:00.000000Z"), receivedAt: observed + delay)
+        }
+        _ = try fixture.archiver().archive([maker.batch(at: 1)])
+        let rows = try fixture.rows(.reports, "select late, time_suspect from t order by seq")
+        #expect(
+            rows == [
+                #"{"late":false,"time_suspect":false}"#, #"{"late":true,"time_suspect":false}"#,
+                #"{"late":true,"time_suspect":false}"#, #"{"late":true,"time_suspect":true}"#,
+                #"{"late":false,"time_suspect":false}"#, #"{"late":false,"time_suspect":true}"#,
+            ])
+    }
+
     @Test("copies go to duplicates, other bytes under a known identity or record number are conflicts, resends vanish")
     func copies() throws {
         let fixture = try ArchiveFixture()

@@ -53,6 +53,12 @@ enum Exceptions {
             path: "Sources/Platform/HTTPServer/HTTPServer.swift", construct: "nonisolated(unsafe)",
             reason: "a C pointer, set once before init returns; the C server synchronises itself"),
         Exception(
+            path: "Sources/Platform/NATS/NATSConnection.swift", construct: "nonisolated(unsafe)",
+            reason: "a C pointer, set once in init; libnats's objects have their own locks"),
+        Exception(
+            path: "Sources/Platform/NATS/NATSInbox.swift", construct: "nonisolated(unsafe)",
+            reason: "a C pointer, set once in init; libnats's objects have their own locks"),
+        Exception(
             path: "Sources/Platform/SegmentedLog/SegmentReader.swift", construct: "@unchecked Sendable",
             reason: "an SQLite connection goes from one thread to the next through the pool's lock only"),
         Exception(

@@ -1,0 +1,2 @@
+// libnats, the NATS project's C client.
+#include <nats/nats.h>
