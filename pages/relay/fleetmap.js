@@ -306,21 +306,33 @@ function circle(context, x, y, radius, stroke, width) {
   context.stroke();
 }
 
-/** Thousands at once: small rings, one stroke a severity and state, critical ones on top. */
+/** Thousands at once: a small ring for each, the more urgent one where two would cover each other. */
 function drawCrowd(context, marks) {
-  for (const severity of ["info", "warning", "critical"]) {
-    for (const isRaised of [false, true]) {
-      context.beginPath();
-      for (const { alert, x, y } of marks) {
-        if (alert.severity !== severity || (alert.state === "raised") !== isRaised) continue;
-        context.moveTo(x + 5, y);
-        context.arc(x, y, 5, 0, 2 * Math.PI);
-      }
-      context.strokeStyle = colour(`--${severity}-fill`);
-      context.lineWidth = isRaised ? 2 : 1;
-      context.stroke();
-    }
+  const taken = new Set();
+  for (let index = marks.length - 1; index >= 0; index -= 1) {
+    const { alert, x, y } = marks[index];
+    const cell = (x >> 3) * 65_536 + (y >> 3);
+    if (taken.has(cell)) continue;
+    taken.add(cell);
+    context.drawImage(ring(colour(`--${alert.severity}-fill`), alert.state === "raised" ? 2 : 1), x - 7, y - 7, 14, 14);
   }
+}
+
+const ringPictures = new Map();
+
+/** A picture is copied a hundred times faster than a curve is drawn. */
+function ring(stroke, width) {
+  const key = `${stroke} ${width}`;
+  if (!ringPictures.has(key)) {
+    const picture = document.createElement("canvas");
+    picture.width = 28;
+    picture.height = 28;
+    const context = picture.getContext("2d");
+    context.scale(2, 2);
+    circle(context, 7, 7, 5, stroke, width);
+    ringPictures.set(key, picture);
+  }
+  return ringPictures.get(key);
 }
 
 /** A ring with the severity's letter; filled while nobody has acknowledged it. */

@@ -5,6 +5,7 @@
 
 import json
 import math
+import signal
 import statistics
 import sys
 
@@ -157,6 +158,17 @@ def lost_relay_is_shouted(page, relay):
     passed("a relay started again: the page recovers by itself, with what it knew")
 
 
+def silent_relay_is_shouted(page, relay):
+    """A relay that hangs: the connection stands, nothing comes, no error is reported."""
+    relay.process.send_signal(signal.SIGSTOP)
+    try:
+        expect(page.locator("#stale")).to_be_visible()
+    finally:
+        relay.process.send_signal(signal.SIGCONT)
+    expect(page.locator("#stale")).to_be_hidden()
+    passed("a relay that hangs: the page says so, and recovers with it")
+
+
 def many_alerts_scroll(page, relay):
     """5,000 alerts: few rows in the page, and scrolling draws within a frame or two."""
     post_all(relay, [low(1, name=f"Person {n}", drone=f"many-{n:05d}", location=spread(n)) for n in range(5_000)])
@@ -238,6 +250,7 @@ def main():
         unlocated_drone_is_flagged(page, relay)
         other_sites_cannot_write(relay)
         lost_relay_is_shouted(page, relay)
+        silent_relay_is_shouted(page, relay)
         many_alerts_scroll(page, relay)
         many_drones_pan(page, relay)
         first_paint(context, relay)
