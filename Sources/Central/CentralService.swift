@@ -52,8 +52,7 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let stores = try CentralStores(configuration, time: time)
-        try stores.check()
+        let stores = try CentralStores.checked(configuration, time: time)
         let backbone = try Self.backbone(configuration, stores, duckDB, time: time, log: log, onFatal: onFatal)
         self.backbone = backbone
 
@@ -107,7 +106,8 @@ package final class CentralService: Sendable {
         self.queries = queries
         let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         servers = try Self.serve(
-            configuration, intake, console, analysts, parts.fleetDesk { figures.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { figures.now() },
+            ExplorerPage(map: configuration.map, log: log.component("page")), certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         announce()
     }
@@ -152,7 +152,7 @@ package final class CentralService: Sendable {
     /// A node without the role `intake` does not open the relays' port: they go to the next address at once.
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ explorer: ExplorerPage, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         let roles = configuration.cluster.roles
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
@@ -161,8 +161,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
-                    servesAnalysts: analysts, answersQueries: roles.contains(.query)),
+                    intake: intake, console: console, analysts: routes, desk: desk, explorer: explorer,
+                    takesBatches: batches, servesAnalysts: analysts, answersQueries: roles.contains(.query)),
                 always: batches)
         }
         let takesBatches = roles.contains(.intake)

@@ -119,11 +119,7 @@ struct JobExecution: Sendable {
             resultBytes: Self.maxResultBytes)
         let sandbox = try DuckDBSandbox(
             duckDB, limits: limits, scratchDirectory: scratch, allowedPaths: views.paths + [path],
-            setup: views.script + periods(job, instant), time: time,
-            isCancelled: {
-                views.absent?.keepPresent()
-                return isCancelled()
-            })
+            setup: views.script + periods(job, instant), time: time, isCancelled: isCancelled)
         defer { sandbox.end() }
         for input in job.inputs {
             // Names were checked: letters, digits, _ and one dot.

@@ -35,7 +35,7 @@ package final class AnalystConsole: CentralConsole {
     }
     package func troubles() -> [String] { troublesNow() }
     package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
-    package func page() -> [UInt8] { CentralPage.html(figures()) }
+    package func page(hint: String) -> [UInt8] { CentralPage.html(figures(), hint: hint) }
 
     // MARK: SQL
 
@@ -83,7 +83,8 @@ package final class AnalystConsole: CentralConsole {
 }
 
 enum CentralPage {
-    static func html(_ figures: CentralFigures) -> [UInt8] {
+    /// Without the explorer's files. `hint` has no markup in it.
+    static func html(_ figures: CentralFigures, hint: String) -> [UInt8] {
         let links = [
             ("/v1/status", "status"), ("/v1/relays", "relays"), ("/metrics", "metrics"),
             ("/openapi.json", "interface description"),
@@ -93,7 +94,7 @@ enum CentralPage {
         return Array(
             """
             <!doctype html><html lang="en"><meta charset="utf-8"><title>Columba central</title>
-            <h1>Columba central</h1>
+            <h1>Columba central</h1><p>\(hint)</p>
             <p>\(figures.archive.reports) reports, \(figures.archive.duplicates) duplicates and \
             \(figures.archive.alerts) alert records in \(figures.archive.files) files, \(figures.archive.bytes) bytes; \
             version \(figures.archive.version); complete through \(through).</p>

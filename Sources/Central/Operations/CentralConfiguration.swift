@@ -1,6 +1,7 @@
 // central.json5 as a value: every key of contract §8 that central knows, with its default, unit and limits.
 
 package import Configuration
+package import PageFiles
 import System
 
 package struct CentralConfiguration: Sendable, Equatable {
@@ -56,6 +57,8 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var jobs = JobSettings()
     package var security = Security()
     package var cluster = ClusterSettings()
+    /// A tile server of the station's own; nil: the packaged coastline.
+    package var map: MapSettings?
 }
 
 extension CentralConfiguration {
@@ -91,6 +94,7 @@ extension CentralConfiguration {
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
+        configuration.map = try MapSettings.read(&reader)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try reader.finish()

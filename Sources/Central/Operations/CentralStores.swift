@@ -58,6 +58,13 @@ package struct CentralStores: Sendable {
         guard try !isRemote || lake.folders("").contains("reports") else { throw missing }
     }
 
+    /// For the running central: opened, and suitable.
+    static func checked(_ configuration: CentralConfiguration, time: any TimeSource) throws -> CentralStores {
+        let stores = try CentralStores(configuration, time: time)
+        try stores.check()
+        return stores
+    }
+
     /// Throws where a remote store cannot be reached or lacks what exactly-once rests on. Writes one small object to
     /// each and removes it.
     package func check() throws {

@@ -24,26 +24,21 @@ final class AbsentFiles: Sendable {
         /// By the stand-in's path, which sorts by table and day.
         var days: [String: Day] = [:]
         var wanted: String?
-        /// On this machine, and to stay here while the query runs.
-        var present: [(store: any ObjectStore, keys: [String])] = []
-        var keptAt: UInt64
+        /// What is on this machine stays here while the query runs.
+        var leases: [FileLease] = []
     }
 
     private let directory: String
     private let duckDB: DuckDBRunner
-    private let time: any TimeSource
-    private let state: Mutex<State>
+    private let state = Mutex(State())
     private static let zeros = [UInt8](repeating: 0, count: 1024)
-    /// Fetched at once at most, and renewed in the cache so often.
+    /// Fetched at once at most.
     private static let maxDays = 64
-    private static let keepSeconds = 60.0
 
     /// `directory`: for stand-ins, by its real path; may be used by many queries at once.
-    init(directory: String, duckDB: DuckDBRunner, time: any TimeSource) {
+    init(directory: String, duckDB: DuckDBRunner) {
         self.directory = directory
         self.duckDB = duckDB
-        self.time = time
-        state = Mutex(State(keptAt: time.monotonicNanoseconds()))
     }
 
     /// What a view reads: the files that are here, and stand-ins for days that are not.
@@ -52,9 +47,9 @@ final class AbsentFiles: Sendable {
         var paths: [String] = []
         for (day, files) in days.sorted(by: { $0.key < $1.key }) {
             let keys = files.map { table.key($0.path) }.sorted()
-            if let present = table.store.presentFiles(keys) {
-                paths += present
-                state.withLock { $0.present.append((table.store, keys)) }
+            if let lease = table.store.lease(keys) {
+                paths += lease.paths
+                state.withLock { $0.leases.append(lease) }
                 continue
             }
             let standIn = "\(try folder(table, day))/absent.parquet"
@@ -99,6 +94,8 @@ final class AbsentFiles: Sendable {
     /// Fetches the day that was wanted and `more` days after it, as far as they fit; false if none was wanted.
     func fetch(more: Int, isCancelled: () -> Bool) throws -> Bool {
         let days = state.withLock { state -> [Day] in
+            // The query is over: what it did not open may make room.
+            state.leases = []
             guard let wanted = state.wanted, let first = state.days[wanted] else { return [] }
             let later = state.days.filter { $0.key > wanted && $0.value.table === first.table }
                 .sorted { $0.key < $1.key }.prefix(more).map(\.value)
@@ -114,17 +111,6 @@ final class AbsentFiles: Sendable {
         return !days.isEmpty
     }
 
-    /// Called again and again while the query runs.
-    func keepPresent() {
-        let now = time.monotonicNanoseconds()
-        let due = state.withLock { state -> [(store: any ObjectStore, keys: [String])] in
-            guard Double(now - state.keptAt) / 1e9 > Self.keepSeconds else { return [] }
-            state.keptAt = now
-            return state.present
-        }
-        for (store, keys) in due { store.keep(keys) }
-    }
-
     // MARK: - The loop
 
     /// Runs `body` until it needs no file that is not here. The views are made anew each time: of the versions of then.
@@ -137,6 +123,7 @@ final class AbsentFiles: Sendable {
         var more = 0
         while true {
             let views = try views()
+            defer { withExtendedLifetime(views) {} }
             do {
                 return try body(views)
             } catch {

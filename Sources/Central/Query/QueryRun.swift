@@ -64,11 +64,7 @@ struct QueryRun {
                     allowedPaths: views.paths + (format == .json ? [] : [file]),
                     // An export is written as it is read: keeping the order would keep rows in memory.
                     setup: views.script + (request.isExport ? "set preserve_insertion_order=false;\n" : ""),
-                    time: time,
-                    isCancelled: {
-                        views.absent?.keepPresent()
-                        return isCancelled()
-                    })
+                    time: time, isCancelled: isCancelled)
             }
             sandbox = started
             return try body(started, SQLText.query(request.sql, tag: tag))

@@ -6,10 +6,10 @@
 //   <directory>/lock                    one process has a folder; another takes the next one (`open`)
 //
 // Objects never change (I10), so a copy is good for ever: it goes when room is needed, the least recently used first,
-// and never within 15 minutes of its last use, for a query may hold its path. So there may be nothing to evict: then
-// the call fails and says which setting to raise; nothing waits, and the limit holds. After a start every copy is held
-// against the index when it is first asked for: a power cut may have left it short or empty, for nothing here is
-// synced. A copy without a line goes at the start. The cache may be deleted whenever nobody runs.
+// and never within 15 minutes of its last use (reading it counts as one), or while a query holds a lease. So there may
+// be nothing to evict: then the call fails and says which setting to raise; nothing waits, and the limit holds. After a
+// start every copy is held against the index when it is first asked for: a power cut may have left it short or empty,
+// for nothing here is synced. A copy without a line goes at the start. The cache may be deleted whenever nobody runs.
 
 import Crypto
 import Glibc
@@ -53,12 +53,15 @@ package final class ObjectCache: Sendable {
 
     private struct State {
         var entries: [String: Entry] = [:]
+        /// How many queries may open the copy of that name.
+        var leases: [String: Int] = [:]
         /// Being fetched, checked or removed: whoever wants one of these waits.
         var underWay: Set<String> = []
         /// Taken by copies on their way.
         var reserved = 0
         var counts = Counts()
         var indexLines = 0
+        var used: Int { entries.values.reduce(reserved) { $0 + $1.fetched.bytes } }
     }
 
     package let directory: String
@@ -220,12 +223,27 @@ package final class ObjectCache: Sendable {
         return path(name)
     }
 
-    /// A use: another 15 minutes.
-    package func touch(_ names: [String]) {
-        let now = time.monotonicNanoseconds()
-        state.withLock { state in
-            for name in names { state.entries[name]?.lastUsed = now }
+    /// All of these copies, to stay as long as the lease; nil unless all are here. No use: whoever holds a lease may
+    /// open some of them or none.
+    package func lease(_ names: [String]) -> FileLease? {
+        let bytes = state.withLock { state -> [Int]? in
+            guard names.allSatisfy({ state.entries[$0]?.isTrusted ?? false }) else { return nil }
+            return names.map { name in
+                state.leases[name, default: 0] += 1
+                return state.entries[name]?.fetched.bytes ?? 0
+            }
         }
+        guard let bytes else { return nil }
+        let lease = FileLease(paths: names.map(path)) { [state] in
+            state.withLock { state in
+                for name in names {
+                    let left = (state.leases[name] ?? 1) - 1
+                    state.leases[name] = left == 0 ? nil : left
+                }
+            }
+        }
+        let isWhole = zip(lease.paths, bytes).allSatisfy { FileSystem.fileSize($0) == $1 }
+        return isWhole ? lease : nil
     }
 
     /// May go when room is needed, where whoever fetched it was the only one to use it.
@@ -253,14 +271,15 @@ package final class ObjectCache: Sendable {
 
     /// Evicts until there is room, and reserves it.
     private func makeRoom(_ bytes: Int) throws {
+        if state.withLock({ state in state.used + bytes > maxBytes }) { noteReads() }
         let now = time.monotonicNanoseconds()
         let evicted: [String]? = state.withLock { state in
-            var used = state.entries.values.reduce(state.reserved) { $0 + $1.fetched.bytes }
+            var used = state.used
             var victims: [String] = []
             if used + bytes > maxBytes {
                 let old = state.entries
                     .filter { name, entry in
-                        guard !state.underWay.contains(name) else { return false }
+                        guard !state.underWay.contains(name), state.leases[name] == nil else { return false }
                         return entry.lastUsed == 0 || now - min(now, entry.lastUsed) >= keepNanoseconds
                     }
                     .sorted { ($0.value.lastUsed, $0.key) < ($1.value.lastUsed, $1.key) }
@@ -281,10 +300,36 @@ package final class ObjectCache: Sendable {
         for name in evicted { try FileSystem.remove(path(name)) }
     }
 
+    /// Who opens a copy through a path, as queries do, leaves a trace only in the file's time of access. The kernel
+    /// writes that (`relatime`) where it is older than the last change: so each is set back once it has been noted.
+    private func noteReads() {
+        let wall = time.wallMicroseconds()
+        let now = time.monotonicNanoseconds()
+        for name in state.withLock({ Array($0.entries.keys) }) {
+            var status = stat()
+            guard stat(path(name), &status) == 0, status.st_atim.tv_sec > 0 else { continue }
+            let read = Int64(status.st_atim.tv_sec) * 1_000_000 + Int64(status.st_atim.tv_nsec) / 1000
+            let age = UInt64(max(0, wall - read)) * 1000
+            state.withLock { state in
+                guard let entry = state.entries[name] else { return }
+                state.entries[name]?.lastUsed = max(entry.lastUsed, now - min(now, age))
+            }
+            Self.forgetReads(path(name))
+        }
+    }
+
+    private static func forgetReads(_ path: String) {
+        // UTIME_OMIT of <fcntl.h>: the time of change stays.
+        let omitted = timespec(tv_sec: 0, tv_nsec: (1 << 30) - 2)
+        // Where it is refused, copies go in the order in which they came.
+        _ = utimensat(AT_FDCWD, path, [timespec(tv_sec: 0, tv_nsec: 0), omitted], 0)
+    }
+
     private func enter(_ name: String, _ source: String, _ fetched: Fetched) throws {
         let path = path(name)
         try FileSystem.makeDirectories(FileSystem.parent(of: path))
         try FileSystem.rename(source, to: path)
+        Self.forgetReads(path)
         state.withLock { state in
             state.entries[name] = Entry(fetched: fetched, lastUsed: time.monotonicNanoseconds(), isTrusted: true)
         }

@@ -44,8 +44,8 @@ package protocol ObjectStore: Sendable {
     func localFile(_ key: String) throws -> String
     /// In the same order.
     func localFiles(_ keys: [String]) throws -> [String]
-    /// As `localFiles`, if all are on this machine already.
-    func presentFiles(_ keys: [String]) -> [String]?
+    /// As `localFiles`, if all are on this machine already; they stay as long as the lease is held.
+    func lease(_ keys: [String]) -> FileLease?
     /// As `localFile`, with the bytes as they lie in the store now, for whoever checks them; nil if there is none.
     func freshFile(_ key: String) throws -> String?
     /// Lends the local files of many large objects to `body`, in groups where they would not fit on this machine
@@ -53,8 +53,6 @@ package protocol ObjectStore: Sendable {
     func withLocalFiles(_ objects: [SizedKey], _ body: ([String]) throws -> Void) throws
     /// How much of the store may be on this machine at once; nil: all of it.
     var localBytesLimit: Int? { get }
-    /// Local files of these are in use for another 15 minutes.
-    func keep(_ keys: [String])
     /// The caller does not need the local files any more.
     func release(_ keys: [String])
     /// The folders right below `prefix`, by name.
@@ -72,7 +70,7 @@ extension ObjectStore {
 
     package func localFiles(_ keys: [String]) throws -> [String] { try keys.map { try localFile($0) } }
 
-    package func presentFiles(_ keys: [String]) -> [String]? { try? localFiles(keys) }
+    package func lease(_ keys: [String]) -> FileLease? { (try? localFiles(keys)).map { FileLease(paths: $0) } }
 
     package func freshFile(_ key: String) throws -> String? {
         let path = try localFile(key)
@@ -84,8 +82,6 @@ extension ObjectStore {
     }
 
     package var localBytesLimit: Int? { nil }
-
-    package func keep(_ keys: [String]) {}
 
     package func release(_ keys: [String]) {}
 
@@ -99,6 +95,19 @@ extension ObjectStore {
     }
 
     package func removeUnfinished(olderThanSeconds: Double, now: Timestamp) throws -> Int { 0 }
+}
+
+/// Files of this machine that stay while somebody holds this.
+package final class FileLease: Sendable {
+    package let paths: [String]
+    private let end: @Sendable () -> Void
+
+    package init(paths: [String], end: @escaping @Sendable () -> Void = {}) {
+        self.paths = paths
+        self.end = end
+    }
+
+    deinit { end() }
 }
 
 /// An object whose size is known.

@@ -240,10 +240,7 @@ package final class S3ObjectStore: ObjectStore {
         }
     }
 
-    package func presentFiles(_ keys: [String]) -> [String]? {
-        let paths = keys.compactMap { cache.known(entry($0)) }
-        return paths.count == keys.count ? paths : nil
-    }
+    package func lease(_ keys: [String]) -> FileLease? { cache.lease(keys.map(entry)) }
 
     package func withLocalFiles(_ objects: [SizedKey], _ body: ([String]) throws -> Void) throws {
         var rest = objects[...]
@@ -270,8 +267,6 @@ package final class S3ObjectStore: ObjectStore {
             return nil
         }
     }
-
-    package func keep(_ keys: [String]) { cache.touch(keys.map(entry)) }
 
     package func release(_ keys: [String]) { cache.release(keys.map(entry)) }
 
