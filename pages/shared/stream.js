@@ -22,11 +22,22 @@ export class LiveStream {
   open() {
     this.connect();
     this.watch = setInterval(() => this.look(), 250);
+    this.listening = new AbortController();
+    const { signal } = this.listening;
     // A laptop that wakes, a network that comes back: try at once.
-    addEventListener("online", () => this.reconnect());
+    addEventListener("online", () => this.reconnect(), { signal });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.look();
-    });
+    }, { signal });
+  }
+
+  /** For good. */
+  close() {
+    clearInterval(this.watch);
+    clearTimeout(this.timer);
+    this.listening?.abort();
+    this.source?.close();
+    this.source = null;
   }
 
   connect() {
