@@ -80,7 +80,7 @@ let package = Package(
         platform("Log"),
         platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
-        platform("ObjectStore", ["System"]),
+        platform("ObjectStore", ["Crypto", "HTTPClient", "Models", "System"]),
         platform("DuckDB", ["System"]),
         platform("PageFiles", ["Compression", "Configuration", "Crypto", "HTTPServer", "Models", "System"]),
 
@@ -159,8 +159,9 @@ let package = Package(
             "CentralTests",
             [
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log", "Configuration",
+                "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
+        tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("NATSTests", ["NATS", "System"]),
         tests(
             "StreamTests",
@@ -173,7 +174,7 @@ let package = Package(
             "IntegrationTests",
             [
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
-                "System", "Certificates",
+                "System", "Certificates", "ColumbaCommands", "DroneClient",
             ]),
         tests(
             "IdentityTests",

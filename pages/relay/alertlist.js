@@ -118,7 +118,7 @@ function makeRow() {
   };
   const cell = (...children) => element("div", { role: "gridcell" }, ...children);
   const row = element("div", {},
-    element("span", { class: "bar", role: "presentation" }), parts.mark,
+    element("span", { class: "bar", role: "presentation" }), cell(parts.mark),
       cell(element("p", {}, parts.name, parts.times), parts.citizen),
     cell(parts.drone, parts.seq), cell(parts.value), cell(parts.place, parts.degrees), cell(parts.state, parts.by),
     cell(parts.age));

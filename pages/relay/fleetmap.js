@@ -53,6 +53,7 @@ export class FleetMap {
   }
 
   redraw() {
+    this.openAlerts = null;
     this.drones?.redraw();
     this.alerts?.redraw();
   }
@@ -233,13 +234,8 @@ export class FleetMap {
 
   drawAlerts(context, view) {
     this.alertMarks = [];
-    const order = { info: 0, warning: 1, critical: 2 };
-    const open = [...this.model.alerts.values()].filter(
-      ({ state, late }) => (state === "raised" || state === "acknowledged") && !late);
-    open.sort((a, b) =>
-      (a.state === "raised") - (b.state === "raised") || order[a.severity] - order[b.severity]
-      || a.raisedAt - b.raisedAt);
-    for (const alert of open) {
+    this.openAlerts ??= openAlerts(this.model);
+    for (const alert of this.openAlerts) {
       const where = this.model.placeOf(alert);
       if (!where) continue;
       const [x, y] = [view.x(worldX(where.lon)), view.y(worldY(where.lat))];
@@ -306,21 +302,45 @@ function circle(context, x, y, radius, stroke, width) {
   context.stroke();
 }
 
-/** Thousands at once: small rings, one stroke a severity and state, critical ones on top. */
-function drawCrowd(context, marks) {
-  for (const severity of ["info", "warning", "critical"]) {
-    for (const isRaised of [false, true]) {
-      context.beginPath();
-      for (const { alert, x, y } of marks) {
-        if (alert.severity !== severity || (alert.state === "raised") !== isRaised) continue;
-        context.moveTo(x + 5, y);
-        context.arc(x, y, 5, 0, 2 * Math.PI);
-      }
-      context.strokeStyle = colour(`--${severity}-fill`);
-      context.lineWidth = isRaised ? 2 : 1;
-      context.stroke();
-    }
+const ranks = { info: 0, warning: 1, critical: 2 };
+
+/** What a circle is drawn for, the most urgent last: on top. Sorted once for all movements of the map. */
+function openAlerts(model) {
+  const open = [];
+  for (const alert of model.alerts.values()) {
+    if ((alert.state === "raised" || alert.state === "acknowledged") && !alert.late) open.push(alert);
   }
+  return open.sort((a, b) => (a.state === "raised") - (b.state === "raised")
+    || ranks[a.severity] - ranks[b.severity] || a.raisedAt - b.raisedAt);
+}
+
+/** Thousands at once: a small ring for each, the more urgent one where two would cover each other. */
+function drawCrowd(context, marks) {
+  const taken = new Set();
+  for (let index = marks.length - 1; index >= 0; index -= 1) {
+    const { alert, x, y } = marks[index];
+    const cell = (x >> 3) * 65_536 + (y >> 3);
+    if (taken.has(cell)) continue;
+    taken.add(cell);
+    context.drawImage(ring(colour(`--${alert.severity}-fill`), alert.state === "raised" ? 2 : 1), x - 7, y - 7, 14, 14);
+  }
+}
+
+const ringPictures = new Map();
+
+/** A picture is copied a hundred times faster than a curve is drawn. */
+function ring(stroke, width) {
+  const key = `${stroke} ${width}`;
+  if (!ringPictures.has(key)) {
+    const picture = document.createElement("canvas");
+    picture.width = 28;
+    picture.height = 28;
+    const context = picture.getContext("2d");
+    context.scale(2, 2);
+    circle(context, 7, 7, 5, stroke, width);
+    ringPictures.set(key, picture);
+  }
+  return ringPictures.get(key);
 }
 
 /** A ring with the severity's letter; filled while nobody has acknowledged it. */

@@ -79,12 +79,17 @@ export class Header {
   }
 }
 
+let staleSince = null;
+
 /** The whole page says that what it shows is old. */
 export function showStale(isStale, silentSeconds, heardAt) {
   const band = byId("stale");
   document.body.classList.toggle("stale", isStale);
   if (band.hidden !== !isStale) band.hidden = !isStale;
+  // The sentence stays as it is while it stands: a screen reader says it once. The counter beside it ticks.
+  staleSince = isStale ? staleSince ?? heardAt : null;
   if (!isStale) return;
-  setText(byId("stale-text"), `No word from the relay for ${counter(silentSeconds)}. `
-    + `What you see is from ${clockUTC(heardAt)} UTC. New alerts do not appear here. Trying again…`);
+  setText(byId("stale-text"), `No word from the relay since ${clockUTC(staleSince)} UTC: what you see is from then. `
+    + "New alerts do not appear here. Trying again…");
+  setText(byId("stale-age"), counter(silentSeconds));
 }
