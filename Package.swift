@@ -158,7 +158,7 @@ let package = Package(
             "CentralTests",
             [
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log", "Configuration",
+                "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
         tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("NATSTests", ["NATS", "System"]),

@@ -52,9 +52,11 @@ struct DigestLookup {
     }
 
     /// Digests stored under these record numbers, in any of the tables: for each question its own digest if that is
-    /// among them, else all there are.
+    /// among them, else all there are. `partition`: whose records they are; files of other partitions have none of
+    /// them.
     func records(
-        _ questions: [RecordQuestion], in tables: [DeltaTable], through position: Int64
+        _ questions: [RecordQuestion], in tables: [DeltaTable], through position: Int64,
+        partition: DronePartition? = nil
     ) throws -> [RecordNumber: [SHA256Digest]] {
         let times = WantedTimes(questions.map(\.receivedAt))
         var open = questions
@@ -65,8 +67,9 @@ struct DigestLookup {
                 break
             }
             for table in tables {
-                let files = files(table, through: position) { _, low, high in
+                let files = files(table, through: position) { file, low, high in
                     times.mayBe(from: low?.receivedAt, to: high?.receivedAt) == isNear
+                        && file.mayHold(partition)
                         && relays.overlaps(low?.relay_id, high?.relay_id)
                         && numbers.overlaps(low?.relay_seq, high?.relay_seq)
                 }

@@ -16,7 +16,8 @@ struct FleetParts: Sendable {
     /// Learns what relays may be told: derived from the stream and the archive, never from memory of an earlier life
     /// (I4).
     init(
-        _ configuration: CentralConfiguration, _ stores: CentralStores, _ archiver: Archiver, _ stream: EmbeddedStream,
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ archiver: any ArchiveKnowledge,
+        _ stream: EmbeddedStream,
         time: any TimeSource, log: Log
     ) throws {
         self.time = time
