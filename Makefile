@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-s3 bench-start bench-state bench-stream deps-bench spark-test sim deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-s3 bench-start bench-state bench-stream deps-bench spark-test sim screenshots deb clean
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -24,9 +24,11 @@ tools-swift:
 deps-run: tools-swift
 	@deploy/tools/install-packages
 	@deploy/tools/install-duckdb
+	@deploy/tools/install-pages
 
 deps-test: deps-run
 	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
+	@deploy/tools/install-packages apt-packages-browser.txt || echo "columba: tests of the pages in a browser are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
 	@deploy/tools/install-seaweedfs || echo "columba: tests of the object store are skipped" >&2
 	@deploy/tools/install-nats || echo "columba: tests of the cluster's stream are skipped" >&2
@@ -96,6 +98,10 @@ sim: tools-swift ## Simulates drones, relays, central and faults: SEED=7 one wor
 	@swift build -c release --product columba-sim >&2
 	@exec .build/release/columba-sim $(if $(SEED),--seed $(SEED) --trace) $(if $(YEARS),--years $(YEARS)) \
 		$(if $(SEED)$(YEARS),,--forever) $(if $(MUTATION),--mutation $(MUTATION)) $(ARGS)
+
+screenshots: deps-test ## Makes pictures of both pages in both themes into docs/pictures
+	@swift build -c release
+	@.tools/python/bin/python Tests/BrowserTests/scripts/screenshots.py --programs .build/release --to docs/pictures
 
 deb: deps-run ## Builds the Debian package of the relay into .build/packages
 	@deploy/edge/build-deb

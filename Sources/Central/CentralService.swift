@@ -109,7 +109,8 @@ package final class CentralService: Sendable {
         self.queries = queries
         spareThread = WorkerThread(name: "query-spare", stackBytes: 2 << 20) { queries.keepSpare() }
         servers = try Self.serve(
-            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() },
+            ExplorerPage(map: configuration.map, log: log.component("page")), certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         announce(archiver.statistics)
     }
@@ -162,7 +163,7 @@ package final class CentralService: Sendable {
 
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ explorer: ExplorerPage, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -170,8 +171,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
-                    servesAnalysts: analysts),
+                    intake: intake, console: console, analysts: routes, desk: desk, explorer: explorer,
+                    takesBatches: batches, servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {

@@ -199,8 +199,9 @@ struct ArchiverRecovery {
 
     private func readPersons() throws -> KnownPersons {
         let table = tables.identities
-        let files = table.snapshot.files.keys
-        return KnownPersons(known: try engine.persons(in: try table.localFiles(files)), files: Set(files))
+        let files = table.snapshot.files.keys.sorted()
+        let persons = try engine.persons(in: try table.localFiles(files))
+        return KnownPersons(known: persons, files: Set(files))
     }
 
     /// Parquet files that no version names: left by a crash between upload and commit. Never those of another writer

@@ -1,6 +1,7 @@
 // central.json5 as a value: every key of contract §8 that central knows, with its default, unit and limits.
 
 package import Configuration
+package import PageFiles
 import System
 
 package struct CentralConfiguration: Sendable, Equatable {
@@ -55,6 +56,8 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var limits = Limits()
     package var jobs = JobSettings()
     package var security = Security()
+    /// A tile server of the station's own; nil: the packaged coastline.
+    package var map: MapSettings?
 }
 
 extension CentralConfiguration {
@@ -86,6 +89,7 @@ extension CentralConfiguration {
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
+        configuration.map = try MapSettings.read(&reader)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)

@@ -176,8 +176,13 @@ package final class QueryService: Sendable {
         }
     }
 
-    /// The newest committed versions. A table nobody has created yet is an empty view.
-    func views(for sql: String) throws -> LakeViews {
+    /// The days of the newest committed version of `reports`, from its log alone.
+    package func lakeDays() throws(Problem) -> LakeDays {
+        try Self.archiveErrors { LakeDays(try openTables()[0].refresh()) }
+    }
+
+    /// `reports`, `duplicates`, `alerts`.
+    private func openTables() throws -> [DeltaTable] {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
             let runner = DuckDBRunner(
@@ -190,8 +195,13 @@ package final class QueryService: Sendable {
             let opened = tables
             self.tables.withLock { $0 = opened }
         }
+        return tables
+    }
+
+    /// The newest committed versions. A table nobody has created yet is an empty view.
+    func views(for sql: String) throws -> LakeViews {
         var views = LakeViews(absent: absentFiles())
-        for table in tables { try views.add(table, try table.refresh()) }
+        for table in try openTables() { try views.add(table, try table.refresh()) }
         views.addRelays(relays())
         derived.add(to: &views, mentionedIn: sql)
         views.addHelpers()
