@@ -160,7 +160,7 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration",
             ]),
-        tests("NATSTests", ["NATS", "System"]),
+        tests("NATSTests", ["NATS", "System", "Certificates"]),
         tests(
             "StreamTests",
             ["Central", "NATS", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "System", "Log"]),
