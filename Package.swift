@@ -80,8 +80,9 @@ let package = Package(
         platform("Log"),
         platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
-        platform("ObjectStore", ["System"]),
+        platform("ObjectStore", ["Crypto", "HTTPClient", "Models", "System"]),
         platform("DuckDB", ["System"]),
+        platform("PageFiles", ["Compression", "Configuration", "Crypto", "HTTPServer", "Models", "System"]),
 
         // What Columba is
         module("Models"),
@@ -97,14 +98,14 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity", "TLS",
+                "Certificates", "Identity", "TLS", "PageFiles",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
-                "AlertRules", "SQLite", "NATS",
+                "AlertRules", "SQLite", "NATS", "PageFiles",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
@@ -158,8 +159,9 @@ let package = Package(
             "CentralTests",
             [
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log", "Configuration",
+                "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
+        tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("NATSTests", ["NATS", "System", "Certificates"]),
         tests(
             "StreamTests",
@@ -177,6 +179,10 @@ let package = Package(
         tests(
             "IdentityTests",
             ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
+        tests("PageFilesTests", ["PageFiles", "HTTPServer", "Configuration", "Models", "Compression", "System"]),
+        // Real browsers on real servers: the scripts are Python, the programs are those of this build.
+        .testTarget(
+            name: "BrowserTests", dependencies: ["System", "TestSupport"], exclude: ["scripts"], swiftSettings: strict),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

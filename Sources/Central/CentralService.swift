@@ -56,12 +56,13 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let (lake, archiver) = try Self.archive(configuration, duckDB, time: time)
+        let stores = try CentralStores.checked(configuration, time: time)
+        let archiver = try Self.archive(configuration, stores, duckDB, time: time)
         stream = try EmbeddedStream(
             directory: "\(data)/stream", archivedThrough: archiver.committedPosition, log: log.component("stream"))
 
         // 2. What relays may be told, and what is kept about them.
-        let parts = try FleetParts(configuration, archiver, stream, time: time, log: log)
+        let parts = try FleetParts(configuration, stores, archiver, stream, time: time, log: log)
         self.parts = parts
         let fleet = parts.fleet
 
@@ -76,19 +77,15 @@ package final class CentralService: Sendable {
             archiver: archiver, stream: stream, configuration: configuration.archive, time: time,
             log: log.component("archive"), onFatal: onFatal, onCommit: parts.onCommit)
         upkeep = UpkeepLoop(
-            try UpkeepConfiguration(configuration, duckDB: duckDB), compacts: configuration.archive.compacts,
-            time: time,
-            log: log.component("upkeep"))
+            UpkeepConfiguration(configuration, stores, duckDB: duckDB), compacts: configuration.archive.compacts,
+            time: time, log: log.component("upkeep"))
         let (stream, loop, upkeep) = (stream, loop, upkeep)
         let base = FiguresBase(
             startedAt: startedAt, time: time, archiver: archiver, fleet: fleet, intake: intake, stream: stream,
             loop: loop, keeper: parts.keeper, quarantine: parts.quarantine)
-        let queries = try QueryService(
-            configuration: configuration.query.limits(
-                duckDB: duckDB, scratchDirectory: "\(try Self.directory(data))/queries"), lake: lake, time: time,
-            relays: { base.now().relays.map { $0.row } }, completeThrough: { base.now().completeThrough })
+        let queries = try Self.queries(configuration, stores, duckDB, time: time) { base.now() }
         let jobs = try JobService.make(
-            configuration, duckDB: duckDB, lake: lake, queries: queries, time: time, log: log)
+            configuration, stores, duckDB: duckDB, queries: queries, time: time, log: log)
         self.jobs = jobs
         let console = AnalystConsole(
             queries: queries, jobs: jobs,
@@ -98,13 +95,13 @@ package final class CentralService: Sendable {
                 return figures
             },
             readiness: { loop.snapshot.lastError == nil },
-            moreMetrics: { certificates.metrics() + upkeep.metrics() })
+            moreMetrics: { certificates.metrics() + upkeep.metrics() + stores.metrics() })
 
         // 4. Threads, then the door.
         fleetThreads = parts.start()
         streamThread = WorkerThread(name: "stream-writer", stackBytes: 4 << 20) { stream.run() }
         archiveThread = WorkerThread(name: "archiver", stackBytes: 8 << 20) { loop.run() }
-        live = try Self.live(configuration, stream, queries, handOver, time: time, log: log)
+        live = try Self.live(stores, stream, queries, handOver, time: time, log: log)
         liveThread = live.start()
         let analysts = AnalystRoutes(queries, live, configuration.query, time: time)
         upkeepThread = WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() }
@@ -112,7 +109,8 @@ package final class CentralService: Sendable {
         self.queries = queries
         spareThread = WorkerThread(name: "query-spare", stackBytes: 2 << 20) { queries.keepSpare() }
         servers = try Self.serve(
-            configuration, intake, console, analysts, parts.fleetDesk { base.now() }, certificates)
+            configuration, intake, console, analysts, parts.fleetDesk { base.now() },
+            ExplorerPage(map: configuration.map, log: log.component("page")), certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         announce(archiver.statistics)
     }
@@ -127,33 +125,35 @@ package final class CentralService: Sendable {
     }
 
     private static func archive(
-        _ configuration: CentralConfiguration, _ duckDB: DuckDBExecutable, time: any TimeSource
-    ) throws -> (LocalObjectStore, Archiver) {
-        let lakeDirectory = try directory(configuration.lake)
-        let vaultDirectory = try directory(configuration.vault)
-        let lake = try LocalObjectStore(directory: lakeDirectory)
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ duckDB: DuckDBExecutable,
+        time: any TimeSource
+    ) throws -> Archiver {
         var settings = ArchiverConfiguration(
-            lake: lake, vault: try LocalObjectStore(directory: vaultDirectory),
-            scratchDirectory: "\(lakeDirectory)/_columba/scratch", duckDB: duckDB,
-            hmacKey: try PseudonymKey.load(vault: vaultDirectory))
+            lake: stores.lake, vault: stores.vault, scratchDirectory: "\(stores.scratch)/scratch", duckDB: duckDB,
+            hmacKey: try PseudonymKey.load(vault: stores.vault))
         settings.partitions = configuration.archive.partitions
-        return (lake, try Archiver(settings, time: time))
+        return try Archiver(settings, time: time)
+    }
+
+    private static func queries(
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ duckDB: DuckDBExecutable,
+        time: any TimeSource, figures: @escaping @Sendable () -> CentralFigures
+    ) throws -> QueryService {
+        let directory = try CentralStores.directory(configuration.dataDirectory)
+        return try QueryService(
+            configuration: configuration.query.limits(duckDB: duckDB, scratchDirectory: "\(directory)/queries"),
+            lake: stores.lake, time: time, relays: { figures().relays.map { $0.row } },
+            completeThrough: { figures().completeThrough })
     }
 
     private static func live(
-        _ configuration: CentralConfiguration, _ stream: EmbeddedStream, _ queries: QueryService,
+        _ stores: CentralStores, _ stream: EmbeddedStream, _ queries: QueryService,
         _ handOver: LiveHandOver, time: any TimeSource, log: Log
     ) throws -> LiveView {
         LiveView(
             stream: stream, queries: queries,
-            pseudonymKey: try PseudonymKey.load(vault: try directory(configuration.vault)), time: time,
+            pseudonymKey: try PseudonymKey.load(vault: stores.vault), time: time,
             log: log.component("live"), handOver: handOver)
-    }
-
-    /// The folder, made if need be, by its real path: the query sandbox compares paths after links are resolved.
-    private static func directory(_ path: String) throws -> String {
-        try FileSystem.makeDirectories(path)
-        return FileSystem.canonicalPath(path) ?? path
     }
 
     /// The relays' port.
@@ -163,7 +163,7 @@ package final class CentralService: Sendable {
 
     private static func serve(
         _ configuration: CentralConfiguration, _ intake: BatchIntake, _ console: AnalystConsole,
-        _ routes: AnalystRoutes, _ desk: FleetDesk, _ identity: CentralIdentity
+        _ routes: AnalystRoutes, _ desk: FleetDesk, _ explorer: ExplorerPage, _ identity: CentralIdentity
     ) throws -> [HTTPServer] {
         func server(_ address: ListenAddress, batches: Bool, analysts: Bool) throws -> HTTPServer {
             try identity.serve(
@@ -171,8 +171,8 @@ package final class CentralService: Sendable {
                     host: address.host, port: address.port, threads: configuration.limits.threads,
                     maxConnections: configuration.limits.maxConnections),
                 CentralRoutes(
-                    intake: intake, console: console, analysts: routes, desk: desk, takesBatches: batches,
-                    servesAnalysts: analysts),
+                    intake: intake, console: console, analysts: routes, desk: desk, explorer: explorer,
+                    takesBatches: batches, servesAnalysts: analysts),
                 always: batches)
         }
         guard let analysts = configuration.analystListen else {
@@ -246,19 +246,6 @@ private struct FiguresBase: Sendable {
             figures.relays[index].openIncidents = open.filter { $0.relayID == relayID }.map(\.code.rawValue)
         }
         return figures
-    }
-}
-
-/// The key that turns names into `person_id`: made once, kept in the vault beside the names, readable by central alone.
-enum PseudonymKey {
-    static func load(vault: String) throws -> [UInt8] {
-        let path = "\(vault)/pseudonym.key"
-        if !FileSystem.exists(path) { _ = try FileSystem.createExclusively(path, Array(Random.hex(bytes: 32).utf8)) }
-        let text = String(decoding: try FileSystem.read(path), as: UTF8.self)
-        guard let key = Hex.decode(text), key.count == 32 else {
-            throw ConfigurationError(key: "vault", problem: "\(path) is not a key of 64 hexadecimal digits")
-        }
-        return key
     }
 }
 

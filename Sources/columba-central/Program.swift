@@ -39,6 +39,7 @@ struct Program {
             let configuration = try CentralConfiguration.load(path: arguments[2], environment: Environment.variables)
             if arguments[0] == "check" {
                 try configuration.checkCertificates()
+                try configuration.checkStorage()
                 return StandardStreams.output("ok: lake \(configuration.lake)\n")
             }
             try run(configuration)

@@ -13,9 +13,19 @@ struct QuarantinedLine {
     var line: Range<Int>
 }
 
+/// What a call knows of one of its partitions, or of the whole lake, before it begins.
+struct CallPart {
+    /// nil: the whole lake.
+    var partition: DronePartition?
+    /// What the secondary tables already hold, from a call that crashed before it committed `reports`.
+    var alertsThrough: Int64
+    var duplicatesThrough: Int64
+}
+
 final class ArchiveCall {
     /// A record whose decision waits for digests from the tables.
     private struct Undecided {
+        var slot: Int
         var batch: Int
         var record: Int
         var fact: RecordFact
@@ -25,13 +35,18 @@ final class ArchiveCall {
         var receivedAt: Int64
     }
 
+    private struct NoteKey: Hashable {
+        var slot: Int
+        var source: RecordSource
+    }
+
     let batches: [StreamedBatch]
     let rows: RowBuffers
-    /// What the secondary tables already hold, from a call that crashed before it committed `reports`.
-    private let alertsThrough: Int64
-    private let duplicatesThrough: Int64
+    let parts: [CallPart]
+    /// By batch, which of the parts it belongs to.
+    private let slots: [Int]
     private var undecided: [Undecided] = []
-    private var notes: [RecordSource: RelayNoteBuilder] = [:]
+    private var notes: [NoteKey: RelayNoteBuilder] = [:]
     private(set) var quarantine: [QuarantinedLine] = []
     private var dayTexts: [Int: String] = [:]
     private var reportBuffers: [ReportBuffer: RowBuffer] = [:]
@@ -43,24 +58,28 @@ final class ArchiveCall {
         var partition: Int
     }
 
-    init(
-        _ batches: [StreamedBatch], rows: RowBuffers, partitions: Int, alertsThrough: Int64, duplicatesThrough: Int64
-    ) {
+    init(_ batches: [StreamedBatch], rows: RowBuffers, partitions: Int, parts: [CallPart]) {
         self.partitions = partitions
         self.batches = batches
         self.rows = rows
-        self.alertsThrough = alertsThrough
-        self.duplicatesThrough = duplicatesThrough
+        self.parts = parts
+        slots = batches.map { batch in
+            let slot = parts.firstIndex { $0.partition?.index == batch.partition }
+            guard let slot else { preconditionFailure("an archiver is given batches of its own partitions") }
+            return slot
+        }
     }
 
     /// Decides the records of batch `index` in their order.
-    func decide(_ prepared: PreparedBatch, batch index: Int, _ deduplicator: inout Deduplicator) throws {
+    func decide(_ prepared: PreparedBatch, batch index: Int, _ states: inout [ArchivedPart]) throws {
         let batch = batches[index]
         let source = RecordSource(relayID: batch.relayID, epoch: batch.epoch)
-        var note = notes[source] ?? RelayNoteBuilder(source)
-        notes[source] = nil
+        let slot = slots[index]
+        let key = NoteKey(slot: slot, source: source)
+        var note = notes[key] ?? newNote(key)
+        notes[key] = nil
         for range in batch.skip.ranges {
-            for n in range where deduplicator.settle(source, n) {
+            for n in range where states[slot].deduplicator.settle(source, n) {
                 note.settled(n, receivedAt: batch.centralReceivedAt.microseconds)
                 // Its line is in the quarantine since intake.
                 note.note.reject(RejectedRecord(n: n, code: batch.skipCodes[n] ?? "rejected"))
@@ -71,24 +90,30 @@ final class ArchiveCall {
             case .unnumbered(let code):
                 quarantine.append(QuarantinedLine(batch: index, n: nil, code: code, line: record.line))
             case .rejected(let code):
-                guard deduplicator.settle(source, record.n) else { continue }
+                guard states[slot].deduplicator.settle(source, record.n) else { continue }
                 note.settled(record.n, receivedAt: record.receivedAt)
                 reject(record, code, index, &note)
+            case .report(let report) where !(parts[slot].partition?.mayHold(drone: report.identity.droneID) ?? true):
+                // Nobody here knows what was archived of this drone: kept aside rather than perhaps archived twice.
+                guard states[slot].deduplicator.settle(source, record.n) else { continue }
+                note.settled(record.n, receivedAt: record.receivedAt)
+                reject(record, "wrong_partition", index, &note)
             case .alert, .report:
                 let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
                 if batch.isRetry {
                     undecided.append(
                         Undecided(
-                            batch: index, record: position, fact: fact, isIdentityQuestion: false, isRetry: true,
+                            slot: slot, batch: index, record: position, fact: fact, isIdentityQuestion: false,
+                            isRetry: true,
                             observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     continue
                 }
-                let decision = deduplicator.decide(fact)
+                let decision = states[slot].deduplicator.decide(fact)
                 if decision == .needsIdentityDigest || decision == .needsRecordDigests {
                     let isIdentity = decision == .needsIdentityDigest
                     undecided.append(
                         Undecided(
-                            batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity,
+                            slot: slot, batch: index, record: position, fact: fact, isIdentityQuestion: isIdentity,
                             observedAt: record.observedAt ?? record.receivedAt, receivedAt: record.receivedAt))
                     if isIdentity { note.settled(record.n, receivedAt: record.receivedAt) }
                 } else {
@@ -97,7 +122,12 @@ final class ArchiveCall {
                 }
             }
         }
-        notes[source] = note
+        if let cover = batch.cover { note.covered(states[slot].deduplicator.settle(source, covering: cover)) }
+        notes[key] = note
+    }
+
+    private func newNote(_ key: NoteKey) -> RelayNoteBuilder {
+        RelayNoteBuilder(key.source, partition: parts[key.slot].partition?.index)
     }
 
     // MARK: - Questions
@@ -109,39 +139,41 @@ final class ArchiveCall {
         }
     }
 
-    var recordQuestions: [RecordQuestion] {
-        undecided.filter { !$0.isIdentityQuestion }.map {
+    /// Of the records of one of the parts.
+    func recordQuestions(slot: Int) -> [RecordQuestion] {
+        undecided.filter { $0.slot == slot && !$0.isIdentityQuestion }.map {
             RecordQuestion(
                 number: RecordNumber(source: $0.fact.source, n: $0.fact.n), digest: $0.fact.digest,
                 receivedAt: $0.receivedAt)
         }
     }
 
-    /// Decides what was put aside. `prepare` parses a batch again: its rows were not kept.
+    /// Decides what was put aside. `records`: the answers for each part. `prepare` parses a batch again: its rows were
+    /// not kept.
     func resolve(
-        _ identities: [ReportIdentity: SHA256Digest], _ records: [RecordNumber: [SHA256Digest]],
-        _ deduplicator: inout Deduplicator, prepare: (StreamedBatch) -> PreparedBatch
+        _ identities: [ReportIdentity: SHA256Digest], _ records: [[RecordNumber: [SHA256Digest]]],
+        _ states: inout [ArchivedPart], prepare: (StreamedBatch) -> PreparedBatch
     ) throws {
         var prepared: (batch: Int, rows: PreparedBatch)?
         for item in undecided {
             let decision: Deduplicator.Decision
-            let number = RecordNumber(source: item.fact.source, n: item.fact.n)
+            let stored = records[item.slot][RecordNumber(source: item.fact.source, n: item.fact.n)] ?? []
+            let archived = item.fact.identity.flatMap { identities[$0] }
             if item.isRetry {
-                decision = deduplicator.resolveRetry(
-                    item.fact, stored: records[number] ?? [], archived: item.fact.identity.flatMap { identities[$0] })
+                decision = states[item.slot].deduplicator.resolveRetry(item.fact, stored: stored, archived: archived)
             } else if item.isIdentityQuestion {
-                decision = deduplicator.resolveIdentity(
-                    item.fact, archived: item.fact.identity.flatMap { identities[$0] })
+                decision = states[item.slot].deduplicator.resolveIdentity(item.fact, archived: archived)
             } else {
-                decision = deduplicator.resolveRecord(item.fact, stored: records[number] ?? [])
+                decision = states[item.slot].deduplicator.resolveRecord(item.fact, stored: stored)
             }
             guard decision != .alreadySettled else { continue }
             if prepared?.batch != item.batch { prepared = (item.batch, prepare(batches[item.batch])) }
             guard let prepared = prepared?.rows else { continue }
-            var note = notes[item.fact.source] ?? RelayNoteBuilder(item.fact.source)
+            let key = NoteKey(slot: item.slot, source: item.fact.source)
+            var note = notes[key] ?? newNote(key)
             if item.isRetry { note.note.retried.append(item.fact.n) }
             try store(prepared.records[item.record], prepared, decision, item.batch, &note)
-            notes[item.fact.source] = note
+            notes[key] = note
         }
         undecided = []
     }
@@ -152,6 +184,7 @@ final class ArchiveCall {
         _ record: PreparedRecord, _ prepared: PreparedBatch, _ decision: Deduplicator.Decision, _ batch: Int,
         _ note: inout RelayNoteBuilder
     ) throws {
+        let part = parts[slots[batch]]
         switch (record.content, decision) {
         case (_, .alreadySettled): return
         case (.report(let report), .new):
@@ -162,7 +195,8 @@ final class ArchiveCall {
             if isDuplicate { note.note.duplicates += 1 } else { note.note.conflicts += 1 }
             if copy == .recordConflict { note.note.recordConflicts += 1 }
             let buffer = try rows.buffer(
-                .duplicates, day: dayText(report.day), isCommitted: batches[batch].position <= duplicatesThrough)
+                .duplicates, day: dayText(report.day), partition: part.partition,
+                isCommitted: batches[batch].position <= part.duplicatesThrough)
             try append(
                 record, prepared, isDuplicate ? #","reason":"duplicate"}"# : #","reason":"conflict"}"#, to: buffer,
                 batch, copy)
@@ -170,7 +204,8 @@ final class ArchiveCall {
         case (.alert(let day, let at), .new):
             note.note.alerts += 1
             let buffer = try rows.buffer(
-                .alerts, day: dayText(day), isCommitted: batches[batch].position <= alertsThrough)
+                .alerts, day: dayText(day), partition: part.partition,
+                isCommitted: batches[batch].position <= part.alertsThrough)
             try append(record, prepared, "}", to: buffer, batch)
             buffer.alertRanges.include(record, at: at, batches[batch])
         case (.alert, _):
@@ -186,12 +221,13 @@ final class ArchiveCall {
         _ record: PreparedRecord, _ report: PreparedReport, _ prepared: PreparedBatch, _ batch: Int
     ) throws {
         let buffer: RowBuffer
-        let key = ReportBuffer(
-            day: report.day, partition: DronePartition.index(ofDrone: report.identity.droneID, count: partitions))
+        let owned = parts[slots[batch]].partition
+        let index = owned?.index ?? DronePartition.index(ofDrone: report.identity.droneID, count: partitions)
+        let key = ReportBuffer(day: report.day, partition: index)
         if let known = reportBuffers[key] {
             buffer = known
         } else {
-            let partition = partitions > 1 ? DronePartition(index: key.partition, count: partitions) : nil
+            let partition = owned ?? (partitions > 1 ? DronePartition(index: index, count: partitions) : nil)
             buffer = try rows.buffer(.reports, day: dayText(report.day), partition: partition)
             reportBuffers[key] = buffer
         }
@@ -227,8 +263,9 @@ final class ArchiveCall {
     /// Rows DuckDB does not take: they leave their file's counts and become rejected records.
     func rejectRow(_ origin: RowOrigin, of table: TableSchema) {
         let batch = batches[origin.batch]
-        let source = RecordSource(relayID: batch.relayID, epoch: batch.epoch)
-        var note = notes[source] ?? RelayNoteBuilder(source)
+        let key = NoteKey(
+            slot: slots[origin.batch], source: RecordSource(relayID: batch.relayID, epoch: batch.epoch))
+        var note = notes[key] ?? newNote(key)
         switch table.name {
         case TableSchema.reports.name: note.note.reports -= 1
         case TableSchema.alerts.name: note.note.alerts -= 1
@@ -239,13 +276,15 @@ final class ArchiveCall {
         note.note.reject(RejectedRecord(n: origin.n, code: "not_storable"))
         quarantine.append(
             QuarantinedLine(batch: origin.batch, n: origin.n, code: "not_storable", line: origin.line))
-        notes[source] = note
+        notes[key] = note
     }
 
     func finishedNotes() -> [RelayNote] {
-        notes.keys.sorted { ($0.relayID, $0.epoch) < ($1.relayID, $1.epoch) }.compactMap { source in
-            notes[source]?.finished()
+        let keys = notes.keys.sorted {
+            ($0.source.relayID, $0.source.epoch, $0.slot) < ($1.source.relayID, $1.source.epoch, $1.slot)
         }
+        // In a cluster a resend would leave a note that says nothing for every partition.
+        return keys.compactMap { notes[$0]?.finished() }.filter { $0.partition == nil || $0.saysSomething }
     }
 }
 

@@ -11,23 +11,24 @@ import SyncProtocol
 struct ArchiveCommitter {
     let tables: ArchiverTables
     let vault: any ObjectStore
-    let partitions: Int
     let failurePoint: @Sendable (ArchiveStep) throws -> Void
 
     static let quarantineFolder = "_columba/quarantine"
 
     func commit(
-        _ files: [ConvertedFile], _ call: ArchiveCall, position: Int64, now: Timestamp
+        _ files: [ConvertedFile], _ call: ArchiveCall, _ transactions: ArchiveTransactions, now: Timestamp
     ) throws -> ArchiveCommit {
+        let position = transactions.position
         let milliseconds = now.microseconds / 1000
         var adds: [String: [DeltaAdd]] = [:]
         try failurePoint(.upload)
         for file in files {
-            adds[file.schema.name, default: []].append(try upload(file, position, milliseconds))
+            adds[file.schema.name, default: []].append(
+                try upload(file, position: transactions.position(of: file.partition), milliseconds))
         }
         let notes = call.finishedNotes()
         try failurePoint(.quarantine)
-        try quarantine(call, position)
+        try quarantine(call)
         let secondary: [(DeltaTable, ArchiveStep)] = [
             (tables.identities, .commitIdentities), (tables.alerts, .commitAlerts),
             (tables.duplicates, .commitDuplicates),
@@ -35,11 +36,11 @@ struct ArchiveCommitter {
         for (table, step) in secondary {
             try failurePoint(step)
             guard let added = adds[table.schema.name] else { continue }
-            _ = try commit(table, added, position, milliseconds, note: nil)
+            _ = try commit(table, added, transactions, milliseconds, note: nil)
         }
         try failurePoint(.commitReports)
         let version = try commit(
-            tables.reports, adds[TableSchema.reports.name] ?? [], position, milliseconds,
+            tables.reports, adds[TableSchema.reports.name] ?? [], transactions, milliseconds,
             note: ArchiveNote(position: position, relays: notes))
         return ArchiveCommit(
             position: position, version: version, relays: notes, files: files.count,
@@ -48,7 +49,7 @@ struct ArchiveCommitter {
 
     /// The file's name says which call made it; the random part keeps a repeated call from writing over the first's
     /// file.
-    private func upload(_ file: ConvertedFile, _ position: Int64, _ milliseconds: Int64) throws -> DeltaAdd {
+    func upload(_ file: ConvertedFile, position: Int64, _ milliseconds: Int64) throws -> DeltaAdd {
         let table = tables.all.first { $0.schema.name == file.schema.name }
         guard let table else { preconditionFailure("every converted file belongs to a table") }
         let digits = String(position)
@@ -64,30 +65,27 @@ struct ArchiveCommitter {
     }
 
     private func commit(
-        _ table: DeltaTable, _ adds: [DeltaAdd], _ position: Int64, _ milliseconds: Int64, note: ArchiveNote?
+        _ table: DeltaTable, _ adds: [DeltaAdd], _ transactions: ArchiveTransactions, _ milliseconds: Int64,
+        note: ArchiveNote?
     ) throws -> Int64 {
-        let known = table.snapshot.transactions
-        var expected: [String: Int64?] = [:]
-        var actions = [
-            DeltaAction.commitInfo(
-                DeltaCommitInfo(
-                    timestamp: milliseconds, operation: "WRITE", engineInfo: "Columba", isBlindAppend: true,
-                    columba: note))
-        ]
-        for partition in 0..<partitions {
-            let application = ArchiverPartition.application(partition)
-            expected[application] = .some(known[application])
-            actions.append(.txn(application, position, lastUpdated: milliseconds))
-        }
-        actions += adds.map { .add($0) }
-        return try table.commit(actions, expecting: expected)
+        let actions = Self.actions(adds, transactions, for: table, milliseconds, note: note)
+        return try table.commit(actions, expecting: transactions.expected(of: table))
+    }
+
+    static func actions(
+        _ adds: [DeltaAdd], _ transactions: ArchiveTransactions, for table: DeltaTable, _ milliseconds: Int64,
+        note: ArchiveNote? = nil
+    ) -> [DeltaAction] {
+        let information = DeltaCommitInfo(
+            timestamp: milliseconds, operation: "WRITE", engineInfo: "Columba", isBlindAppend: true, columba: note)
+        return [.commitInfo(information)] + transactions.actions(for: table, lastUpdated: milliseconds)
+            + adds.map { .add($0) }
     }
 
     /// Lines that cannot be stored, with their numbers and codes: in the vault, for they may hold names. The same call
-    /// repeated writes the same object.
-    private func quarantine(_ call: ArchiveCall, _ position: Int64) throws {
-        guard !call.quarantine.isEmpty, let first = call.batches.first?.position else { return }
-        var writer: [UInt8] = []
+    /// repeated writes the same objects. Each partition has its own, so that archivers cannot write over each other's.
+    private func quarantine(_ call: ArchiveCall) throws {
+        var lines: [Int?: [UInt8]] = [:]
         for item in call.quarantine {
             let batch = call.batches[item.batch]
             var json = JSONWriter(reservedBytes: 256 + item.line.count * 2)
@@ -99,9 +97,24 @@ struct ArchiveCommitter {
             json.member("code", item.code)
             json.member("line_base64", Base64.encode(Array(batch.ndjson[item.line])))
             json.endObject()
-            writer += json.bytes
-            writer.append(0x0a)
+            lines[batch.partition, default: []] += json.bytes + [0x0a]
         }
-        try vault.put("\(Self.quarantineFolder)/\(first)-\(position).ndjson", writer)
+        for (partition, bytes) in lines.sorted(by: { ($0.key ?? -1) < ($1.key ?? -1) }) {
+            let positions = call.batches.filter { $0.partition == partition }.map(\.position)
+            guard let first = positions.first, let last = positions.last else { continue }
+            try vault.put(Self.quarantineKey(partition, "\(first)-\(last)"), bytes)
+        }
+    }
+
+    /// `p03-17-42.ndjson`; without a cluster `17-42.ndjson`.
+    private static func quarantineKey(_ partition: Int?, _ positions: String) -> String {
+        let prefix = partition.map { "\(ArchiverPartition.folder($0))-" } ?? ""
+        return "\(quarantineFolder)/\(prefix)\(positions).ndjson"
+    }
+
+    /// Whose lines an object of the quarantine holds; nil: an archiver's that has no partitions.
+    static func quarantinePartition(ofKey key: String) -> Int? {
+        guard let name = key.split(separator: "/").last, name.first == "p" else { return nil }
+        return name.dropFirst().split(separator: "-").first.flatMap { Int($0) }
     }
 }

@@ -50,10 +50,13 @@ package struct RelayNote: Codable, Hashable, Sendable {
     package var recordConflicts: Int
     /// Numbers that were rejected before and are no longer, after a person's retry.
     package var retried: [Int64]
+    /// Of a cluster: who says this; the ranges hold what is settled in this partition. nil: it holds for all of them.
+    package var partition: Int?
 
-    package init(relayID: String, epoch: String) {
+    package init(relayID: String, epoch: String, partition: Int? = nil) {
         self.relayID = relayID
         self.epoch = epoch
+        self.partition = partition
         ranges = []
         rejected = []
         rejectedCount = 0
@@ -67,10 +70,28 @@ package struct RelayNote: Codable, Hashable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case relayID = "relay_id"
-        case epoch, ranges, rejected, reports, duplicates, conflicts, alerts, retried
+        case epoch, ranges, rejected, reports, duplicates, conflicts, alerts, retried, partition
         case rejectedCount = "rejected_count"
         case recordConflicts = "record_conflicts"
     }
+
+    private var counts: [(CodingKeys, Int)] {
+        [(.reports, reports), (.duplicates, duplicates), (.conflicts, conflicts), (.alerts, alerts)]
+    }
+
+    /// The ranges alone.
+    var withoutCounts: RelayNote {
+        var note = RelayNote(relayID: relayID, epoch: epoch, partition: partition)
+        note.ranges = ranges
+        return note
+    }
+
+    var saysSomething: Bool {
+        !ranges.isEmpty || rejectedCount != 0 || recordConflicts != 0 || !retried.isEmpty
+            || counts.contains { $0.1 != 0 }
+    }
+
+    var source: RecordSource { RecordSource(relayID: relayID, epoch: epoch) }
 
     /// What a Delta commit may say of rejected records; all of them are in the quarantine.
     package static let rejectedListed = 1_000
@@ -85,11 +106,11 @@ package struct RelayNote: Codable, Hashable, Sendable {
         try members.encode(relayID, forKey: .relayID)
         try members.encode(epoch, forKey: .epoch)
         try members.encode(ranges, forKey: .ranges)
-        try members.encode(rejected, forKey: .rejected)
-        try members.encode(reports, forKey: .reports)
-        try members.encode(duplicates, forKey: .duplicates)
-        try members.encode(conflicts, forKey: .conflicts)
-        try members.encode(alerts, forKey: .alerts)
+        // A commit of a cluster has as many notes as partitions: what is nothing is not said.
+        let isShort = partition != nil
+        try members.encodeIfPresent(partition, forKey: .partition)
+        if !isShort || !rejected.isEmpty { try members.encode(rejected, forKey: .rejected) }
+        for (key, count) in counts where !isShort || count != 0 { try members.encode(count, forKey: key) }
         // Rare: a commit's note says them only where there is something to say.
         if rejectedCount != rejected.count { try members.encode(rejectedCount, forKey: .rejectedCount) }
         if recordConflicts != 0 { try members.encode(recordConflicts, forKey: .recordConflicts) }
@@ -102,12 +123,13 @@ package struct RelayNote: Codable, Hashable, Sendable {
         relayID = try members.decode(String.self, forKey: .relayID)
         epoch = try members.decode(String.self, forKey: .epoch)
         ranges = try members.decode([NotedRange].self, forKey: .ranges)
-        rejected = try members.decode([RejectedRecord].self, forKey: .rejected)
+        partition = try members.decodeIfPresent(Int.self, forKey: .partition)
+        rejected = try members.decodeIfPresent([RejectedRecord].self, forKey: .rejected) ?? []
         rejectedCount = try members.decodeIfPresent(Int.self, forKey: .rejectedCount) ?? rejected.count
-        reports = try members.decode(Int.self, forKey: .reports)
-        duplicates = try members.decode(Int.self, forKey: .duplicates)
-        conflicts = try members.decode(Int.self, forKey: .conflicts)
-        alerts = try members.decode(Int.self, forKey: .alerts)
+        reports = try members.decodeIfPresent(Int.self, forKey: .reports) ?? 0
+        duplicates = try members.decodeIfPresent(Int.self, forKey: .duplicates) ?? 0
+        conflicts = try members.decodeIfPresent(Int.self, forKey: .conflicts) ?? 0
+        alerts = try members.decodeIfPresent(Int.self, forKey: .alerts) ?? 0
         recordConflicts = try members.decodeIfPresent(Int.self, forKey: .recordConflicts) ?? 0
         retried = try members.decodeIfPresent([Int64].self, forKey: .retried) ?? []
     }

@@ -6,7 +6,8 @@ package import ObjectStore
 package import SyncProtocol
 import System
 
-/// A batch as the stream gives it back. `skip`: record numbers that intake has already put into quarantine.
+/// A batch as the stream gives it back, or one partition's part of it. `skip`: record numbers that intake has already
+/// put into quarantine; in a cluster they and their lines, if they are there at all, are in partition 0's part only.
 package struct StreamedBatch: Sendable {
     package var position: Int64
     package var relayID: String
@@ -19,10 +20,15 @@ package struct StreamedBatch: Sendable {
     package var skipCodes: [Int64: String] = [:]
     /// One record that was set aside and is tried again on a person's word: the number is settled, the row is missing.
     package var isRetry = false
+    /// Whose drones' lines these are; nil where the stream is embedded.
+    package var partition: Int?
+    /// The record numbers of the whole batch: this partition has nothing (more) to store of them once the lines here
+    /// are decided. nil: of its own lines only.
+    package var cover: IntervalSet?
 
     package init(
         position: Int64, relayID: String, epoch: String, centralReceivedAt: Timestamp, ndjson: [UInt8],
-        skip: IntervalSet = IntervalSet()
+        skip: IntervalSet = IntervalSet(), partition: Int? = nil, cover: IntervalSet? = nil
     ) {
         self.position = position
         self.relayID = relayID
@@ -30,6 +36,8 @@ package struct StreamedBatch: Sendable {
         self.centralReceivedAt = centralReceivedAt
         self.ndjson = ndjson
         self.skip = skip
+        self.partition = partition
+        self.cover = cover
     }
 }
 
@@ -38,7 +46,7 @@ package struct ArchiveCommit: Sendable {
     /// Stream position and version of `reports` it reached.
     package var position: Int64
     package var version: Int64
-    /// By (relay, epoch): ranges, counts and rejected records.
+    /// By (relay, epoch), and partition where there is one: ranges, counts and rejected records.
     package var relays: [RelayNote]
     package var files: Int
     package var parquetBytes: Int
@@ -65,6 +73,9 @@ package struct RelayArchiveState: Sendable {
     package var lastReceivedAt: [Int64: Int64]
     /// Every record the relay received up to here is archived; nil while its first record is missing.
     package var completeThrough: Timestamp?
+    /// Numbers that some partitions of a cluster have settled and others have not yet: the counts may be so far ahead
+    /// of `archived`.
+    package var underWay = 0
 }
 
 package struct ArchiveStatistics: Sendable {
@@ -92,6 +103,8 @@ package struct ArchiverConfiguration: Sendable {
     /// Of drones, by hash: each has its transaction in the log, and files of its own in calls that are large enough.
     /// One archiver writes them all.
     package var partitions = 1
+    /// A cluster's archiver writes these partitions only, and `partitions` says nothing.
+    package var scope: ArchiverScope?
     /// A call with at least so many inflated bytes for each partition writes a file for each; a smaller one writes one
     /// file a day, for files of a useful size.
     package var bytesPerPartition = 16 << 20
@@ -141,11 +154,14 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
     case unsupportedTable(detail: String)
     case wrongPosition(expectedAfter: Int64, found: Int64)
     case conversion(type: String)
+    /// The lake is another cluster's, or none's.
+    case wrongCluster(detail: String)
 
     /// Nothing that trying again could mend. The rest passes: a full disk, a DuckDB that was killed for want of memory.
+    /// In a cluster `.anotherWriter` passes as well: the next call begins with what the other one has committed.
     package var isFatal: Bool {
         switch self {
-        case .anotherWriter, .damagedLog, .unsupportedTable, .wrongPosition: true
+        case .anotherWriter, .damagedLog, .unsupportedTable, .wrongPosition, .wrongCluster: true
         case .filesGone, .damagedData, .noRoom, .tooManyConflicts, .conversion: false
         }
     }
@@ -154,7 +170,7 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .anotherWriter(let table, let application, let found):
             "another archiver has committed to \(table): \(application) is at \(found.map(String.init) ?? "nothing"); "
-                + "run one archiver for a lake, then start this one again"
+                + "without a cluster, run one archiver for a lake, then start this one again"
         case .filesGone(let table):
             "\(table): somebody else has compacted the same files meanwhile; nothing was changed"
         case .damagedData(let table, let files, let detail):
@@ -168,6 +184,7 @@ package enum ArchiveError: Error, Sendable, CustomStringConvertible {
         case .unsupportedTable(let detail): "the table cannot be used: \(detail)"
         case .wrongPosition(let expectedAfter, let found):
             "stream position \(found) was given after \(expectedAfter); read the stream from \(expectedAfter + 1) on"
+        case .wrongCluster(let detail): detail
         case .conversion(let type): "DuckDB could not write Parquet (\(type)); see the disk and the memory limit"
         }
     }

@@ -9,10 +9,10 @@
 import Compression
 import Crypto
 import Models
-import ObjectStore
+package import ObjectStore
 package import SyncProtocol
 
-package struct DeduplicatorSnapshot {
+package struct DeduplicatorSnapshot: Sendable {
     var version: Int64
     var position: Int64
     package var identities = IdentityTracker()
@@ -24,28 +24,43 @@ package struct DeduplicatorSnapshot {
     }
 
     private static let magic = Array("CDEDUP02".utf8)
-    private static let folder = "_columba/dedup"
+    private static let root = "_columba/dedup"
     private static let kept = 2
     private static let maxBytes = 4 << 30
     private static let maxRatio = 100_000
 
     // MARK: - In the store
 
-    private static func key(_ version: Int64) -> String {
+    /// Each partition of a cluster has a folder of its own.
+    private static func folder(_ partition: Int?) -> String {
+        partition.map { "\(root)/\(ArchiverPartition.folder($0))" } ?? root
+    }
+
+    private static func key(_ version: Int64, _ partition: Int?) -> String {
         let digits = String(version)
-        return "\(folder)/" + String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits + ".snapshot"
+        let padded = String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits
+        return "\(folder(partition))/\(padded).snapshot"
+    }
+
+    /// By version.
+    private static func keys(in store: any ObjectStore, _ partition: Int?) throws -> [String] {
+        let prefix = "\(folder(partition))/"
+        // Not those of partitions, where the lake's own are asked for.
+        return try store.list(folder(partition)).map(\.key).filter { !$0.dropFirst(prefix.count).contains("/") }
     }
 
     /// Writes it and removes all but the newest two.
-    func save(to store: any ObjectStore) throws {
-        try store.put(Self.key(version), try encoded())
-        for old in try store.list(Self.folder).dropLast(Self.kept) { try store.remove(old.key) }
+    func save(to store: any ObjectStore, partition: Int? = nil) throws {
+        try store.put(Self.key(version, partition), try encoded())
+        for old in try Self.keys(in: store, partition).dropLast(Self.kept) { try store.remove(old) }
     }
 
     /// The newest readable one not younger than `version` of `reports`.
-    static func load(from store: any ObjectStore, through version: Int64) throws -> DeduplicatorSnapshot? {
-        for object in try store.list(folder).reversed() {
-            guard let bytes = try store.get(object.key), let snapshot = DeduplicatorSnapshot(encoded: bytes) else {
+    static func load(
+        from store: any ObjectStore, through version: Int64, partition: Int? = nil
+    ) throws -> DeduplicatorSnapshot? {
+        for key in try keys(in: store, partition).reversed() {
+            guard let bytes = try store.get(key), let snapshot = DeduplicatorSnapshot(encoded: bytes) else {
                 continue
             }
             if snapshot.version <= version { return snapshot }
@@ -53,11 +68,20 @@ package struct DeduplicatorSnapshot {
         return nil
     }
 
-    /// Of those that can be read whole, ascending: versions of `reports`.
-    static func readableVersions(in store: any ObjectStore) throws -> [Int64] {
-        try store.list(folder).compactMap { object in
-            try store.get(object.key).flatMap { DeduplicatorSnapshot(encoded: $0)?.version }
+    /// Up to which version of `reports` the notes in its log may go: two readable snapshots hold what they said, of the
+    /// whole lake or of every partition. nil: none may.
+    package static func replacedNotes(in store: any ObjectStore) throws -> Int64? {
+        let cluster = try ClusterLake.read(from: store)
+        let partitions: [Int?] = cluster.map { (0..<$0.partitions).map { $0 } } ?? [nil]
+        var limit: Int64?
+        for partition in partitions {
+            let readable = try keys(in: store, partition).compactMap { key in
+                try store.get(key).flatMap { DeduplicatorSnapshot(encoded: $0)?.version }
+            }
+            guard readable.count >= 2 else { return nil }
+            limit = min(limit ?? .max, readable[readable.count - 2])
         }
+        return limit
     }
 
     // MARK: - Form

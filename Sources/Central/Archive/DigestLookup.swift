@@ -43,16 +43,20 @@ struct DigestLookup {
                     && partitions.mayBe(in: file.tags.partition)
             }
             guard !files.isEmpty else { continue }
-            found.merge(try engine.digests(of: wanted, in: files)) { first, _ in first }
+            try table.store.withLocalFiles(files) { paths in
+                found.merge(try engine.digests(of: wanted, in: paths)) { first, _ in first }
+            }
             wanted.subtract(found.keys)
         }
         return found
     }
 
     /// Digests stored under these record numbers, in any of the tables: for each question its own digest if that is
-    /// among them, else all there are.
+    /// among them, else all there are. `partition`: whose records they are; files of other partitions have none of
+    /// them.
     func records(
-        _ questions: [RecordQuestion], in tables: [DeltaTable], through position: Int64
+        _ questions: [RecordQuestion], in tables: [DeltaTable], through position: Int64,
+        partition: DronePartition? = nil
     ) throws -> [RecordNumber: [SHA256Digest]] {
         let times = WantedTimes(questions.map(\.receivedAt))
         var open = questions
@@ -63,13 +67,16 @@ struct DigestLookup {
                 break
             }
             for table in tables {
-                let files = files(table, through: position) { _, low, high in
+                let files = files(table, through: position) { file, low, high in
                     times.mayBe(from: low?.receivedAt, to: high?.receivedAt) == isNear
+                        && file.mayHold(partition)
                         && relays.overlaps(low?.relay_id, high?.relay_id)
                         && numbers.overlaps(low?.relay_seq, high?.relay_seq)
                 }
                 guard !files.isEmpty else { continue }
-                found.merge(try engine.digests(of: wanted, in: files)) { $0 + $1 }
+                try table.store.withLocalFiles(files) { paths in
+                    found.merge(try engine.digests(of: wanted, in: paths)) { $0 + $1 }
+                }
             }
             open.removeAll { found[$0.number]?.contains($0.digest) ?? false }
         }
@@ -135,11 +142,11 @@ struct DigestLookup {
     private func files(
         _ table: DeltaTable, through position: Int64,
         _ mayHold: (DeltaFile, RecordedStatistics.Keys?, RecordedStatistics.Keys?) -> Bool
-    ) -> [String] {
+    ) -> [SizedKey] {
         table.snapshot.files.values.filter { file in
             guard file.position ?? 0 <= position else { return false }
             return mayHold(file, file.statistics?.minValues, file.statistics?.maxValues)
         }
-        .compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }.sorted()
+        .map { table.object($0) }.sorted { $0.key < $1.key }
     }
 }

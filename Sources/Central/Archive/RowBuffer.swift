@@ -124,6 +124,16 @@ package final class RowBuffer {
         origins.append(origin)
     }
 
+    /// A row of `identities`.
+    func append(_ name: SeenName) throws {
+        var row = Array(#"{"person_id":""#.utf8)
+        name.person.appendHex(to: &row)
+        row.append(contentsOf: #"","name":"#.utf8)
+        row.append(contentsOf: name.token)
+        row.append(contentsOf: #","first_seen":\#(name.receivedAt)}"#.utf8)
+        try row.withUnsafeBytes { try append($0, "", nil) }
+    }
+
     package var rows: Int { origins.count }
 
     /// Ranges may be wider than the rows that are left after `drop`: that only costs a reader a look.

@@ -12,8 +12,12 @@
 // reported)
 // 3. the identity (drone, boot, seq) was never archived         → `.new`
 // 4. it was, with these bytes                                   → `.duplicate`
-// 5. it was, with other bytes                                   → `.conflict` A settled n without any stored row was
-// rejected before; whatever comes under it again is `.alreadySettled`.
+// 5. it was, with other bytes                                   → `.conflict`
+//
+// A settled n without any stored row was rejected before; whatever comes under it again is `.alreadySettled`. Not so in
+// a cluster (`sharesNumbers`): there n may be settled because its record, of another drone, is another partition's to
+// store, and nothing here tells that from a rejection. What comes under such an n is kept as a `.recordConflict`: a
+// number used twice (a relay restored from a copy of its disk) costs a row in `duplicates`, never a report.
 //
 // The decisions depend on the records' order alone, not on how they are cut into calls: a crash between two commits
 // is repaired by deciding again (`Archiver`). A failed call leaves half of its records in the state: throw the value
@@ -67,6 +71,8 @@ package struct Deduplicator: Sendable {
     package private(set) var settled: KeyedIntervalSets<RecordSource>
     private var identityDigests: DigestCache
     private var recordDigests: DigestCache
+    /// Numbers are settled for the records of all partitions, identities known of one.
+    private let sharesNumbers: Bool
     /// Conflicting bytes stored in this call; no table has them yet.
     private var conflictsOfThisCall: Set<StoredBytes> = []
 
@@ -78,10 +84,11 @@ package struct Deduplicator: Sendable {
     /// `cachedDigests`: how many digests of each kind are kept over from earlier calls, at most about twice as many.
     package init(
         identities: IdentityTracker = IdentityTracker(), settled: KeyedIntervalSets<RecordSource> = .init(),
-        cachedDigests: Int = 200_000
+        cachedDigests: Int = 200_000, sharesNumbers: Bool = false
     ) {
         self.identities = identities
         self.settled = settled
+        self.sharesNumbers = sharesNumbers
         identityDigests = DigestCache(capacity: cachedDigests)
         recordDigests = DigestCache(capacity: cachedDigests)
     }
@@ -110,6 +117,17 @@ package struct Deduplicator: Sendable {
         settled.insert(n, for: source)
     }
 
+    /// Numbers whose records are other partitions' to store, after the batch's own lines are decided. Returns those
+    /// that were not settled before.
+    package mutating func settle(_ source: RecordSource, covering cover: IntervalSet) -> [ClosedRange<Int64>] {
+        var added: [ClosedRange<Int64>] = []
+        cover.forEachRange { range in
+            added += settled[source].gaps(in: range)
+            settled.insert(range, for: source)
+        }
+        return added
+    }
+
     /// `archived`: the digest of the row in `reports`; nil if the row is gone, and then nothing shows the bytes are
     /// the same.
     package mutating func resolveIdentity(_ fact: RecordFact, archived: SHA256Digest?) -> Decision {
@@ -122,7 +140,8 @@ package struct Deduplicator: Sendable {
         let key = DigestKey(fact.source, fact.n)
         let known = recordDigests[key]
         if known == nil, let first = stored.first { recordDigests[key] = first }
-        if stored.contains(fact.digest) || (stored.isEmpty && known == nil) { return .alreadySettled }
+        if stored.contains(fact.digest) { return .alreadySettled }
+        if stored.isEmpty && known == nil && !sharesNumbers { return .alreadySettled }
         return conflictsOfThisCall.insert(StoredBytes(key: key, digest: fact.digest)).inserted
             ? .recordConflict : .alreadySettled
     }

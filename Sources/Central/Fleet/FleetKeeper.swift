@@ -350,7 +350,7 @@ extension FleetKeeper {
             var life = AccountBook.Life(epoch: state.epoch, archivedNumbers: state.archived.count)
             (life.reports, life.alerts, life.duplicates) = (state.reports, state.alerts, state.duplicates)
             (life.conflicts, life.recordConflicts) = (state.conflicts, state.recordConflicts)
-            life.rejected = state.rejectedCount
+            (life.rejected, life.underWay) = (state.rejectedCount, state.underWay)
             let known = ledgers[state.relayID]?.life(state.epoch)
             if let known, known.isHeld {
                 life.told = RelayReport.Epoch(

@@ -16,8 +16,9 @@ struct FleetParts: Sendable {
     /// Learns what relays may be told: derived from the stream and the archive, never from memory of an earlier life
     /// (I4).
     init(
-        _ configuration: CentralConfiguration, _ archiver: Archiver, _ stream: EmbeddedStream, time: any TimeSource,
-        log: Log
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ archiver: any ArchiveKnowledge,
+        _ stream: EmbeddedStream,
+        time: any TimeSource, log: Log
     ) throws {
         self.time = time
         let data = configuration.dataDirectory
@@ -30,7 +31,8 @@ struct FleetParts: Sendable {
             fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
             if let retry = entry.header.retry { retries.insert(retry) }
         }
-        let quarantine = try Quarantine(vault: configuration.vault, oldPath: "\(data)/quarantine.db")
+        let quarantine = try Quarantine(
+            vault: stores.vaultDirectory, rejects: stores.vault, oldPath: "\(data)/quarantine.db")
         self.quarantine = quarantine
         try quarantine.takeInArchiveRejects(at: now)
         try quarantine.settleRetries(archivedThrough: archiver.committedPosition, inStream: retries, at: now)

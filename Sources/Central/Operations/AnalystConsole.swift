@@ -29,7 +29,7 @@ package final class AnalystConsole: CentralConsole {
     package func metrics() -> [UInt8] { instruments.render() + jobs.metrics() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
     package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
-    package func page() -> [UInt8] { CentralPage.html(figures()) }
+    package func page(hint: String) -> [UInt8] { CentralPage.html(figures(), hint: hint) }
 
     // MARK: SQL
 
@@ -77,7 +77,8 @@ package final class AnalystConsole: CentralConsole {
 }
 
 enum CentralPage {
-    static func html(_ figures: CentralFigures) -> [UInt8] {
+    /// Without the explorer's files. `hint` has no markup in it.
+    static func html(_ figures: CentralFigures, hint: String) -> [UInt8] {
         let links = [
             ("/v1/status", "status"), ("/v1/relays", "relays"), ("/metrics", "metrics"),
             ("/openapi.json", "interface description"),
@@ -87,7 +88,7 @@ enum CentralPage {
         return Array(
             """
             <!doctype html><html lang="en"><meta charset="utf-8"><title>Columba central</title>
-            <h1>Columba central</h1>
+            <h1>Columba central</h1><p>\(hint)</p>
             <p>\(figures.archive.reports) reports, \(figures.archive.duplicates) duplicates and \
             \(figures.archive.alerts) alert records in \(figures.archive.files) files, \(figures.archive.bytes) bytes; \
             version \(figures.archive.version); complete through \(through).</p>

@@ -1,6 +1,7 @@
 // central.json5 as a value: every key of contract §8 that central knows, with its default, unit and limits.
 
 package import Configuration
+package import PageFiles
 import System
 
 package struct CentralConfiguration: Sendable, Equatable {
@@ -48,11 +49,15 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var dataDirectory: String
     package var lake: String
     package var vault: String
+    /// How `s3://` places are reached.
+    package var storage: StorageSettings?
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
     package var jobs = JobSettings()
     package var security = Security()
+    /// A tile server of the station's own; nil: the packaged coastline.
+    package var map: MapSettings?
 }
 
 extension CentralConfiguration {
@@ -69,19 +74,22 @@ extension CentralConfiguration {
         var reader = try ConfigurationReader(node, environment: environment)
         let listen = try ListenAddress(reader.requiredString("listen"), key: "listen")
         let dataDirectory = absolute(try reader.requiredString("data_dir"))
-        let lake = try reader.string("lake") ?? "\(dataDirectory)/lake"
-        let vault = try reader.string("vault") ?? "\(dataDirectory)/vault"
-        for (key, value) in [("lake", lake), ("vault", vault)] where value.contains("://") {
-            throw ConfigurationError(key: key, problem: "only a directory is possible in this version, not \(value)")
+        func place(_ key: String) throws(ConfigurationError) -> String {
+            let text = try reader.string(key) ?? "\(dataDirectory)/\(key)"
+            return try StorageSettings.place(text, key: key, relativeTo: directory)
         }
         var configuration = CentralConfiguration(
-            listen: listen, dataDirectory: dataDirectory, lake: absolute(lake), vault: absolute(vault))
+            listen: listen, dataDirectory: dataDirectory, lake: try place("lake"), vault: try place("vault"))
+        configuration.storage = try StorageSettings.read(
+            &reader, places: [("lake", configuration.lake), ("vault", configuration.vault)], relativeTo: directory,
+            dataDirectory: dataDirectory)
         if let analysts = try reader.string("analyst_listen") {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
+        configuration.map = try MapSettings.read(&reader)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
         try configuration.refuseWhatIsNotThereYet(&reader)

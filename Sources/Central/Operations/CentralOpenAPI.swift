@@ -97,15 +97,16 @@ enum CentralOpenAPI {
               }
             },
             \#(analystPaths),
+            \#(explorerPaths),
             \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
-                "parameters": [],
+                "parameters": [{"name":"format","in":"query","schema":{"enum":["json","csv"],"default":"json"}}],
                 "responses": {
                   "200": {
                     "description": "The fleet: received, archived, waiting, complete through",
-                    "content": {"application/json":{}}
+                    "content": {"application/json":{},"text/csv":{}}
                   },
                   "default": {"$ref":"#/components/responses/Problem"}
                 }

@@ -87,7 +87,7 @@ final class FleetDesk: Sendable {
         if let through = figures.completeThrough {
             response.headers.append(("X-Complete-Through", through.rfc3339))
         }
-        return response
+        return JSONTable.completeness.answer(exchange, response)
     }
 
     private func retire(_ exchange: HTTPExchange, _ relayID: String) {

@@ -70,6 +70,9 @@ package struct LakeUpkeep: Sendable {
         runner = DuckDBRunner(settings)
     }
 
+    /// Nobody is still sending parts of an upload after this.
+    private static let longestUploadSeconds = 24 * 3600.0
+
     private var now: Timestamp { Timestamp(microseconds: time.wallMicroseconds()) }
 
     private var retention: DeltaLogRetention {
@@ -93,7 +96,9 @@ package struct LakeUpkeep: Sendable {
         let position = ArchiverTables.position(tables.reports)
         let plan = CompactionPlan(configuration.compaction)
         return tables.all.reversed().flatMap { table in
-            plan.jobs(table: table.schema.name, files: table.snapshot.files.values, through: position, mode)
+            // In a cluster each partition's files reach as far as their partition.
+            let files = table.snapshot.files.values.filter { tables.isArchived($0) }
+            return plan.jobs(table: table.schema.name, files: files, through: position, mode)
         }
     }
 
@@ -170,9 +175,8 @@ package struct LakeUpkeep: Sendable {
         for table in tables.all {
             var limit = Int64.max
             if table.schema.name == TableSchema.reports.name {
-                let snapshots = try DeduplicatorSnapshot.readableVersions(in: configuration.lake)
-                guard snapshots.count >= 2 else { continue }
-                limit = snapshots[snapshots.count - 2]
+                guard let replaced = try DeduplicatorSnapshot.replacedNotes(in: configuration.lake) else { continue }
+                limit = replaced
             }
             removed += try table.cleanLog(now: now, retention: retention, through: limit)
         }
@@ -193,6 +197,11 @@ package struct LakeUpkeep: Sendable {
         guard let lock = try waitForLock() else { return [] }
         defer { withExtendedLifetime(lock) {} }
         let grace = graceSeconds ?? configuration.keepRemovedSeconds
+        if !dryRun {
+            for store in [configuration.lake, configuration.vault] {
+                _ = try store.removeUnfinished(olderThanSeconds: max(grace, Self.longestUploadSeconds), now: now)
+            }
+        }
         return try tables.all.reversed().map { table in
             VacuumedTable(
                 table: table.schema.name,

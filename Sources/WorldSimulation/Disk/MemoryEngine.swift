@@ -1,32 +1,32 @@
 // The archive's engine in memory: a "Parquet file" is the rows' keys and digests, read from the very JSON that DuckDB
 // would be given. The real archiver, committer and recovery run on top.
 
-import Central
-import Crypto
-import Models
+package import Central
+package import Crypto
+package import Models
 import DuckDB
 import Synchronization
 
 /// What the oracle and the look-ups need of a row.
-struct ArchivedRow: Sendable {
-    var droneID = ""
-    var boot = ""
-    var seq: Int64 = 0
-    var relayID = ""
-    var epoch = ""
-    var n: Int64 = 0
-    var digest: SHA256Digest?
-    var reason = ""
-    var kind = ""
-    var alertID = ""
-    var personID = ""
+package struct ArchivedRow: Sendable {
+    package var droneID = ""
+    package var boot = ""
+    package var seq: Int64 = 0
+    package var relayID = ""
+    package var epoch = ""
+    package var n: Int64 = 0
+    package var digest: SHA256Digest?
+    package var reason = ""
+    package var kind = ""
+    package var alertID = ""
+    package var personID = ""
 
-    var number: RecordNumber { RecordNumber(source: RecordSource(relayID: relayID, epoch: epoch), n: n) }
+    package var number: RecordNumber { RecordNumber(source: RecordSource(relayID: relayID, epoch: epoch), n: n) }
 }
 
 /// A data file. Never changed (I10).
-final class MemoryFile: Sendable {
-    let rows: [ArchivedRow]
+package final class MemoryFile: Sendable {
+    package let rows: [ArchivedRow]
     private let byIdentity: [ReportIdentity: Int]
     private let byRecord: [RecordNumber: [Int]]
 
@@ -62,17 +62,26 @@ private final class MemorySink: RowSink {
     func contents() -> [UInt8] { bytes }
 }
 
-struct MemoryEngine: ArchiveEngine {
+package struct MemoryEngine: ArchiveEngine {
     let disk: MemoryDisk
+    /// Of its own: several archivers may work on one disk.
+    let scratch: String
     /// A report with this in it cannot be converted: the net below the net.
     static let unstorable = Array("x-unstorable".utf8)
 
-    func reset() { disk.state.withLock { $0.scratch = [:] } }
-    func beginCall() { reset() }
-    func endCall() { reset() }
-    func makeSink(_ name: String) -> any RowSink { MemorySink(path: name) }
+    package init(disk: MemoryDisk, scratch: String = "scratch") {
+        self.disk = disk
+        self.scratch = scratch
+    }
 
-    func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
+    package func reset() {
+        disk.state.withLock { state in state.scratch = state.scratch.filter { !$0.key.hasPrefix("\(scratch)/") } }
+    }
+    package func beginCall() { reset() }
+    package func endCall() { reset() }
+    package func makeSink(_ name: String) -> any RowSink { MemorySink(path: name) }
+
+    package func convert(_ buffers: [RowBuffer], archivedAt: Timestamp) throws -> [ConvertedFile] {
         var files: [ConvertedFile] = []
         for buffer in buffers {
             let bytes = try buffer.sink.contents()
@@ -83,18 +92,18 @@ struct MemoryEngine: ArchiveEngine {
             rows.reserveCapacity(buffer.rows)
             for line in bytes.split(separator: 0x0a) { rows.append(RowScanner.scan(line)) }
             if disk.mutation == .dropOnConflict { rows.removeAll { $0.reason == "conflict" } }
-            let path = "scratch/\(buffer.sink.path).parquet"
+            let path = "\(scratch)/\(buffer.sink.path).parquet"
             let converted = MemoryFile(rows)
             disk.state.withLock { $0.scratch[path] = converted }
             files.append(
                 ConvertedFile(
                     schema: buffer.schema, day: buffer.day, path: path, statistics: buffer.statistics.json,
-                    rows: rows.count, bytes: bytes.count / 6 + 1))
+                    rows: rows.count, bytes: bytes.count / 6 + 1, partition: buffer.partition))
         }
         return files
     }
 
-    func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
+    package func badRows(_ buffer: RowBuffer, archivedAt: Timestamp) throws -> Set<Int> {
         Set(badLines(try buffer.sink.contents()))
     }
 
@@ -109,18 +118,18 @@ struct MemoryEngine: ArchiveEngine {
 
     private func open(_ files: [String]) -> [MemoryFile] { files.compactMap { disk.rows($0) } }
 
-    func identityRanges(in files: [String]) -> [IdentityRange] {
+    package func identityRanges(in files: [String]) -> [IdentityRange] {
         let seen = disk.mutation == .deduplicationWindow ? Array(files.suffix(2)) : files
         return open(seen).flatMap(\.rows).map {
             IdentityRange(droneID: $0.droneID, boot: $0.boot, range: $0.seq...$0.seq)
         }
     }
 
-    func persons(in files: [String]) -> Set<PersonID> {
+    package func persons(in files: [String]) -> Set<PersonID> {
         Set(open(files).flatMap(\.rows).compactMap { PersonID(hex: $0.personID) })
     }
 
-    func digests(of identities: Set<ReportIdentity>, in files: [String]) -> [ReportIdentity: SHA256Digest] {
+    package func digests(of identities: Set<ReportIdentity>, in files: [String]) -> [ReportIdentity: SHA256Digest] {
         var found: [ReportIdentity: SHA256Digest] = [:]
         for file in open(files) {
             for identity in identities { if let digest = file.digest(identity) { found[identity] = digest } }
@@ -128,7 +137,7 @@ struct MemoryEngine: ArchiveEngine {
         return found
     }
 
-    func digests(of records: Set<RecordNumber>, in files: [String]) -> [RecordNumber: [SHA256Digest]] {
+    package func digests(of records: Set<RecordNumber>, in files: [String]) -> [RecordNumber: [SHA256Digest]] {
         var found: [RecordNumber: [SHA256Digest]] = [:]
         for file in open(files) {
             for record in records {
@@ -137,6 +146,15 @@ struct MemoryEngine: ArchiveEngine {
             }
         }
         return found
+    }
+
+    /// A range for each row; when its relay received it nobody asks here.
+    package func settledRecords(in files: [String], of table: TableSchema) -> [SettledRecords] {
+        open(files).flatMap(\.rows).map { row in
+            SettledRecords(
+                source: row.number.source, range: row.n...row.n, lastReceivedAt: 0, rows: 1,
+                conflicts: row.reason == "conflict" ? 1 : 0)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ struct StoreChange: Sendable {
 }
 
 /// All stores of one central, and its scratch space.
-final class MemoryDisk: Sendable {
+package final class MemoryDisk: Sendable {
     struct Object: Sendable {
         var bytes: [UInt8]
         /// Of a data file.
@@ -36,7 +36,7 @@ final class MemoryDisk: Sendable {
     let faults: StepFaults
     let mutation: Mutation?
 
-    init(faults: StepFaults, mutation: Mutation?) {
+    package init(faults: StepFaults, mutation: Mutation? = nil) {
         self.faults = faults
         self.mutation = mutation
     }
@@ -50,8 +50,11 @@ final class MemoryDisk: Sendable {
         }
     }
 
-    func bytes(_ path: String) -> [UInt8]? { state.withLock { $0.objects[path]?.bytes } }
-    func rows(_ path: String) -> MemoryFile? { state.withLock { $0.objects[path]?.rows } }
+    /// Every object's path, sorted; `lake/…` and `vault/…`.
+    package var paths: [String] { state.withLock { $0.objects.keys.sorted() } }
+
+    package func bytes(_ path: String) -> [UInt8]? { state.withLock { $0.objects[path]?.bytes } }
+    package func rows(_ path: String) -> MemoryFile? { state.withLock { $0.objects[path]?.rows } }
 
     /// `lake/reports` of `lake/reports/date=2026-11-20/part-1.parquet`.
     static func folder(of path: String) -> String {
@@ -64,7 +67,7 @@ package final class MemoryStore: ObjectStore {
     private let name: String
     private let disk: MemoryDisk
 
-    init(_ name: String, on disk: MemoryDisk) {
+    package init(_ name: String, on disk: MemoryDisk) {
         self.name = name
         self.disk = disk
     }

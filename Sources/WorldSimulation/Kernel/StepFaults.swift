@@ -42,8 +42,11 @@ package final class StepFaults: Sendable {
         }
     }
 
+    /// The chance that a store's operation fails, before it is done or after.
+    package func setStoreErrors(_ chance: Double) { state.withLock { $0.storeErrorChance = chance } }
+
     /// No more faults.
-    func end() {
+    package func end() {
         state.withLock { state in
             state.killChance = 0
             state.storeErrorChance = 0

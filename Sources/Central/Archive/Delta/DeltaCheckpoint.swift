@@ -34,15 +34,18 @@ struct DeltaLogReader {
     let store: any ObjectStore
     let format: (any DeltaCheckpointFormat)?
 
-    /// Brings `snapshot` (version -1: nothing known) to the newest version there is.
-    func advance(_ snapshot: inout DeltaSnapshot) throws {
+    /// Brings `snapshot` (version -1: nothing known) to the newest version there is. `onVersion` is told each version
+    /// that was read by itself, not those that a checkpoint stands for.
+    func advance(
+        _ snapshot: inout DeltaSnapshot, onVersion: (Int64, [DeltaAction]) throws -> Void = { _, _ in }
+    ) throws {
         let hint = try lastCheckpoint()
         if snapshot.version < 0, let hint { try readCheckpoint(into: &snapshot, newest: hint.version) }
-        try readVersions(&snapshot)
+        try readVersions(&snapshot, onVersion)
         if let hint, hint.version > snapshot.version {
             // The versions in between have been cleaned away.
             try readCheckpoint(into: &snapshot, newest: hint.version)
-            try readVersions(&snapshot)
+            try readVersions(&snapshot, onVersion)
             guard snapshot.version >= hint.version else {
                 throw ArchiveError.damagedLog(
                     key: DeltaLogFile.checkpointKey(table: table, version: hint.version),
@@ -52,7 +55,7 @@ struct DeltaLogReader {
         guard snapshot.version < 0, try !store.list(DeltaLogFile.folder(table: table)).isEmpty else { return }
         // No hint and no version 0, yet there is a log.
         try readCheckpoint(into: &snapshot, newest: .max)
-        try readVersions(&snapshot)
+        try readVersions(&snapshot, onVersion)
         guard snapshot.version >= 0 else {
             throw ArchiveError.unsupportedTable(
                 detail: "\(table): version 0 of its log is gone and no checkpoint of it can be read")
@@ -64,11 +67,15 @@ struct DeltaLogReader {
         return try? JSONDecoder().decode(DeltaLastCheckpoint.self, from: Data(bytes))
     }
 
-    private func readVersions(_ snapshot: inout DeltaSnapshot) throws {
+    private func readVersions(
+        _ snapshot: inout DeltaSnapshot, _ onVersion: (Int64, [DeltaAction]) throws -> Void
+    ) throws {
         while true {
             let key = DeltaLogFile.key(table: table, version: snapshot.version + 1)
             guard let bytes = try store.get(key) else { return }
-            try snapshot.apply(DeltaLogFile.decode(bytes, key: key), version: snapshot.version + 1)
+            let actions = try DeltaLogFile.decode(bytes, key: key)
+            try snapshot.apply(actions, version: snapshot.version + 1)
+            try onVersion(snapshot.version, actions)
         }
     }
 
@@ -101,7 +108,7 @@ struct DeltaLogReader {
 
     func read(_ checkpoint: Checkpoint) throws -> DeltaSnapshot {
         guard let format else { throw ArchiveError.unsupportedTable(detail: "checkpoints cannot be read here") }
-        let lines = try format.actions(inParquet: checkpoint.keys.compactMap { store.localPath($0) })
+        let lines = try format.actions(inParquet: try store.localFiles(checkpoint.keys))
         let actions = try DeltaLogFile.decode(lines, key: checkpoint.keys.first ?? table)
         let snapshot = try DeltaSnapshot(checkpoint: actions, version: checkpoint.version)
         guard snapshot.metadata != nil, snapshot.protocolVersions != nil else {

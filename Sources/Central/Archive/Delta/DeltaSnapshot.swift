@@ -32,6 +32,14 @@ package struct DeltaFile: Hashable, Sendable {
     /// No row in it is of a later archive call than this stream position; nil if somebody else wrote it.
     package var position: Int64? { tags.lastPosition }
     package var rows: Int { statistics?.numRecords ?? 0 }
+
+    /// Whether rows of this partition's drones may be in it. Files of a life of the lake with another number of
+    /// partitions, or with none, may hold anybody's.
+    func mayHold(_ partition: DronePartition?) -> Bool {
+        guard let partition, let own = tags.partition, own.count == partition.count else { return true }
+        return own.index == partition.index
+    }
+
     /// `2026-11-20`; empty in a table without partitions.
     package var day: String { (partitionValues["date"] ?? nil) ?? "" }
 }

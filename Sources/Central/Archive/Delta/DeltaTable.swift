@@ -93,6 +93,25 @@ package final class DeltaTable: Sendable {
         throw ArchiveError.tooManyConflicts(table: schema.name, attempts: Self.maxAttempts)
     }
 
+    /// Commits `actions` as the version after `version`, which the writer has seen, or not at all: false if somebody
+    /// else has written that one, whatever it says; it is read then.
+    package func commit(_ actions: [DeltaAction], after version: Int64) throws -> Bool {
+        let bytes = try DeltaLogFile.encode(actions)
+        try catchUpWithCleaning()
+        var snapshot = self.snapshot
+        guard snapshot.version == version else { return false }
+        guard try store.putIfAbsent(DeltaLogFile.key(table: schema.name, version: version + 1), bytes) else {
+            _ = try refresh()
+            return false
+        }
+        try snapshot.apply(actions, version: version + 1)
+        let committed = snapshot
+        state.withLock { state in
+            if committed.version > state.version { state = committed }
+        }
+        return true
+    }
+
     /// The actions of one version, read again: for notes that the snapshot does not keep.
     package func actions(ofVersion version: Int64) throws -> [DeltaAction]? {
         let key = DeltaLogFile.key(table: schema.name, version: version)
@@ -137,6 +156,9 @@ package enum ArchiverPartition {
     package static func application(_ partition: Int) -> String {
         prefix + (partition < 10 ? "0" : "") + String(partition)
     }
+
+    /// `p03`: in the names of what each partition has of its own.
+    static func folder(_ partition: Int) -> String { "p" + (partition < 10 ? "0" : "") + String(partition) }
 
     static func isOne(_ application: String) -> Bool { application.hasPrefix(prefix) }
 }
