@@ -112,7 +112,7 @@ struct ClusterFaultTests {
     @Test("two of three servers down: nothing is acknowledged; all three killed and back: nothing acknowledged is lost")
     func majorityLost() throws {
         let servers = try NATSServers(count: 3)
-        let node = try StreamNode(servers)
+        let node = try StreamNode(servers, batchSeconds: 3)
         var source = BatchSource(seed: 32)
         var acknowledged = IntervalSet()
         for _ in 0..<20 {
