@@ -6,8 +6,15 @@ import { postJSON } from "../shared/http.js";
 
 const nameKey = "columba.by";
 
+let certificateName = "";
+
+/** The name of the operator's certificate, where there is one. */
+export function knowOperator(name) {
+  certificateName = name ?? "";
+}
+
 export function operatorName() {
-  return localStorage.getItem(nameKey) ?? "";
+  return localStorage.getItem(nameKey) ?? certificateName;
 }
 
 const actions = {

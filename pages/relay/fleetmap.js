@@ -53,6 +53,7 @@ export class FleetMap {
   }
 
   redraw() {
+    this.openAlerts = null;
     this.drones?.redraw();
     this.alerts?.redraw();
   }
@@ -233,13 +234,8 @@ export class FleetMap {
 
   drawAlerts(context, view) {
     this.alertMarks = [];
-    const order = { info: 0, warning: 1, critical: 2 };
-    const open = [...this.model.alerts.values()].filter(
-      ({ state, late }) => (state === "raised" || state === "acknowledged") && !late);
-    open.sort((a, b) =>
-      (a.state === "raised") - (b.state === "raised") || order[a.severity] - order[b.severity]
-      || a.raisedAt - b.raisedAt);
-    for (const alert of open) {
+    this.openAlerts ??= openAlerts(this.model);
+    for (const alert of this.openAlerts) {
       const where = this.model.placeOf(alert);
       if (!where) continue;
       const [x, y] = [view.x(worldX(where.lon)), view.y(worldY(where.lat))];
@@ -304,6 +300,18 @@ function circle(context, x, y, radius, stroke, width) {
   context.strokeStyle = stroke;
   context.lineWidth = width;
   context.stroke();
+}
+
+const ranks = { info: 0, warning: 1, critical: 2 };
+
+/** What a circle is drawn for, the most urgent last: on top. Sorted once for all movements of the map. */
+function openAlerts(model) {
+  const open = [];
+  for (const alert of model.alerts.values()) {
+    if ((alert.state === "raised" || alert.state === "acknowledged") && !alert.late) open.push(alert);
+  }
+  return open.sort((a, b) => (a.state === "raised") - (b.state === "raised")
+    || ranks[a.severity] - ranks[b.severity] || a.raisedAt - b.raisedAt);
 }
 
 /** Thousands at once: a small ring for each, the more urgent one where two would cover each other. */

@@ -7,7 +7,7 @@ import { icon } from "../shared/icons.js";
 import { LiveStream } from "../shared/stream.js";
 import { restoreTheme, toggleTheme } from "../shared/theme.js";
 import { AlertList } from "./alertlist.js";
-import { acknowledgeAtOnce, decide, operatorName } from "./decide.js";
+import { acknowledgeAtOnce, decide, knowOperator, operatorName } from "./decide.js";
 import { Detail } from "./detail.js";
 import { DroneList } from "./dronelist.js";
 import { FleetMap } from "./fleetmap.js";
@@ -57,6 +57,7 @@ const stream = new LiveStream("/v1/console/stream", {
   handlers: {
     hello: (hello) => {
       model.saidHello(hello);
+      knowOperator(hello.operator);
       fetchLists();
       draw("header", "map");
     },

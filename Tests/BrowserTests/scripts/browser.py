@@ -203,6 +203,7 @@ def browser(width=1280, height=720, scheme="dark"):
         chromium = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme,
                                        timezone_id="Europe/Paris", locale="en-GB")
+        context.set_default_timeout(10_000 * PATIENCE)
         record = Record()
         context.on("page", record.watch)
         try:

@@ -3,6 +3,7 @@
     screenshots.py --programs FOLDER --to FOLDER [--only relay|central]
 """
 
+import base64
 import datetime
 import http.server
 import json
@@ -16,6 +17,7 @@ import time
 import zlib
 
 from browser import Station, browser, eventually, programs, report
+from explorer_pictures import explorer
 
 NAMES = ["Ada Martin", "Ivo Šimić", "Jade D'Souza", "Мила Ветров", "Tamsin Nguyễn", "小雨 林", "Zoë Åkerlund", "Olu N'Doye"]
 WORDS = ["market", "rain", "coffee", "train", "music", "bridge", "school", "concert", "fire", "harbour"]
@@ -121,26 +123,63 @@ def decide(relay):
         relay.post(f"/v1/alerts/{critical[-1]['alert_id']}/ack", {"by": "officer 7", "note": "patrol is on its way"})
 
 
-def smaller(png):
-    """The same picture, its pixels compressed with more patience than a browser has."""
-    parts, pixels, at = [], b"", 8
-    while at < len(png):
-        (length,) = struct.unpack_from(">I", png, at)
-        kind, data = png[at + 4:at + 8], png[at + 8:at + 8 + length]
-        if kind == b"IDAT":
-            pixels += data
-        else:
-            parts.append((kind, data))
-        at += 12 + length
-    parts.insert(len(parts) - 1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 9)))
-    return png[:8] + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
+# A picture's most frequent colours become its palette; the others, of the edges of letters, the nearest of them.
+QUANTISE = """async (png) => {
+  const blob = new Blob([Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+  const picture = await createImageBitmap(blob);
+  const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, picture.width, picture.height);
+  const counts = new Map();
+  for (let at = 0; at < data.length; at += 4) {
+    const colour = data[at] << 16 | data[at + 1] << 8 | data[at + 2];
+    counts.set(colour, (counts.get(colour) ?? 0) + 1);
+  }
+  const often = [...counts].sort((a, b) => b[1] - a[1]);
+  const palette = [];
+  const near = (a, b) => Math.abs((a >> 16) - (b >> 16)) + Math.abs((a >> 8 & 255) - (b >> 8 & 255))
+    + Math.abs((a & 255) - (b & 255));
+  // First colours that differ, so that rare but strong ones get their place.
+  for (const apart of [36, 18, 9]) {
+    for (const [colour] of often) {
+      if (palette.length < 256 && palette.every((known) => near(known, colour) >= apart)) palette.push(colour);
+    }
+  }
+  const index = new Map();
+  for (const [colour] of often) {
+    let best = 0;
+    palette.forEach((known, at) => { if (near(known, colour) < near(palette[best], colour)) best = at; });
+    index.set(colour, best);
+  }
+  const letters = [];
+  for (let at = 0; at < data.length; at += 4) {
+    letters.push(String.fromCharCode(index.get(data[at] << 16 | data[at + 1] << 8 | data[at + 2])));
+  }
+  return { width: picture.width, height: picture.height, palette, pixels: btoa(letters.join("")) };
+}"""
+
+
+def smaller(context, png):
+    """The same picture with a palette of at most 256 colours: a third of the size."""
+    page = context.new_page()
+    picture = page.evaluate(QUANTISE, base64.b64encode(png).decode())
+    page.close()
+    width, pixels = picture["width"], base64.b64decode(picture["pixels"])
+    rows = b"".join(b"\0" + pixels[at:at + width] for at in range(0, len(pixels), width))
+    palette = b"".join(colour.to_bytes(3, "big") for colour in picture["palette"])
+    header = struct.pack(">IIBBBBB", width, picture["height"], 8, 3, 0, 0, 0)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"PLTE", palette)
+            + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
 
 
 def shoot(page, folder, name):
     path = f"{folder}/{name}.png"
     with open(path, "wb") as file:
-        file.write(smaller(page.screenshot()))
+        file.write(smaller(page.context, page.screenshot()))
     size = os.path.getsize(path)
     print(f"{path} {size // 1000} kB{' (too large for git)' if size > LARGEST else ''}")
 
@@ -163,14 +202,6 @@ def console(context, relay, fleet, folder, scheme):
     page.close()
 
 
-def explorer(context, central, folder, scheme):
-    page = context.new_page()
-    page.goto(central.url + "/")
-    page.wait_for_timeout(4_000)
-    shoot(page, folder, f"explorer-{scheme}")
-    page.close()
-
-
 def main():
     folder, only = option("--to", "docs/pictures"), option("--only")
     os.makedirs(folder, exist_ok=True)
@@ -187,7 +218,7 @@ def main():
                 if only != "central":
                     console(context, station.relay, fleet, folder, scheme)
                 if only != "relay":
-                    explorer(context, station.central, folder, scheme)
+                    explorer(context, station.central, folder, scheme, shoot)
                 record.verdict()
 
 
