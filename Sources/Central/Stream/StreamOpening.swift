@@ -68,8 +68,8 @@ struct StreamOpening {
         } catch let error as NATSError where error.detail.contains("storage") {
             throw NATSError(
                 .conflict,
-                "the servers have no room for a stream of \(settings.maxBytes) bytes: lower `stream.max_bytes`, or give "
-                    + "each of them more (NATS_MAX_FILE in deploy/central/nats); \(error.detail)",
+                "the servers have no room for a stream of \(settings.maxBytes) bytes: lower `stream.max_bytes`, or "
+                    + "give each of them more (NATS_MAX_FILE in deploy/central/nats); \(error.detail)",
                 jetStream: error.jetStream)
         }
     }
