@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-s3 bench-start bench-state bench-stream deps-bench spark-test sim screenshots deb clean
+.PHONY: deps-cluster demo-cluster chaos-cluster bench-cluster check-deploy
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -41,6 +42,25 @@ build: deps-run ## Builds the three programs in release mode
 demo: deps-run ## Builds, then runs central, two relays and simulated drones; ARGS="…" passes options
 	@swift build -c release >&2
 	@exec .build/release/columba demo $(ARGS)
+
+deps-cluster: deps-run
+	@deploy/tools/install-nats
+	@deploy/tools/install-seaweedfs
+
+demo-cluster: deps-cluster ## The same on a cluster: three NATS servers, an object store, three centrals, two relays
+	@swift build -c release >&2
+	@exec .build/release/columba demo --cluster $(ARGS)
+
+chaos-cluster: deps-cluster ## Breaks parts of a cluster under load for CHAOS_SECONDS (600); SEED=7 repeats a run
+	@swift build -c release --build-tests
+	@Tests/chaos-cluster
+
+bench-cluster: deps-cluster ## A cluster beside the embedded stream: throughput, CPU, archive lag, recovery (BENCH_SECONDS=20)
+	@swift build -c release
+	@bench/cluster
+
+check-deploy: deps-test ## Holds the Kubernetes manifests and the servers' own files against their validators
+	@.tools/python/bin/python deploy/central/check-manifests --nats-server .tools/nats/nats-server
 
 test: deps-test ## Builds, then runs every test in release mode
 	@swift build -c release --build-tests

@@ -174,7 +174,7 @@ let package = Package(
             "IntegrationTests",
             [
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
-                "System", "Certificates",
+                "System", "Certificates", "ColumbaCommands", "DroneClient",
             ]),
         tests(
             "IdentityTests",

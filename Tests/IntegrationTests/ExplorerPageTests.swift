@@ -70,6 +70,16 @@ final class ExplorerPageTests {
         let words = "/v1/explore/values?field=words&format="
         let (csv, json) = (text(try ask(words + "csv")), text(try ask(words + "json")))
         #expect(csv.contains("'=1+1") && json.contains(#""=1+1""#))
+        for (path, head, row) in [
+            ("/v1/live", "time,reports,late,alerts", ",8,0,"), ("/v1/relays", "relay_id,state,", "north-0,"),
+            ("/v1/completeness", "relay_id,state,complete_through,", "north-0,"),
+            ("/v1/alerts", "alert_id,rule,", ",low-peacescore,3,critical,raised,d-1,b,"),
+        ] {
+            let csv = try ask(path + "?format=csv")
+            #expect(csv.header("content-type")?.hasPrefix("text/csv") == true && text(csv).hasPrefix(head), "\(path)")
+            #expect(text(csv).contains(row) && !text(csv).contains("Ada"), "\(path): \(text(csv))")
+            #expect(try ask(path + "?format=xls").status == 422, "\(path)")
+        }
         #expect(try ask("/v1/explore/nothing").status == 404 && ask("/v1/explore/bins?zoom=3").status == 422)
     }
 

@@ -49,8 +49,8 @@ export class ChartsView {
   get parameters() {
     const { x, y, by, reading } = state();
     const needsReading = x === "reading" || (y ?? "").startsWith("reading");
-    return { ...filters(), x: x ?? "time", y: y ?? "reports", by, reading: needsReading ? (reading ?? "battery_pct")
-      : undefined };
+    const ofReading = needsReading ? { reading: reading ?? "battery_pct" } : {};
+    return { ...filters(), x: x ?? "time", y: y ?? "reports", by, ...ofReading };
   }
 
   view() {

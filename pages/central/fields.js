@@ -10,11 +10,10 @@ import { leftOut } from "./words.js";
 
 /** Which filter a field's value becomes. */
 const filterOf = {
-  relay_id: (value) => ({ relay_id: value }), drone_id: (value) => ({ drone_id: value }), cell: (value) =>
-    ({ cell: value }),
-  rule: (value) => ({ rule: value }), late: (value) => ({ late: value }), time_suspect: (value) =>
-    ({ time_suspect: value }),
-  words: (value) => ({ words: withWord(state().words, value) }), date: (value) => ({ from: value, to: nextDay(value) }),
+  ...Object.fromEntries(["relay_id", "drone_id", "cell", "rule", "late", "time_suspect"]
+    .map((name) => [name, (value) => ({ [name]: value })])),
+  words: (value) => ({ words: withWord(state().words, value) }),
+  date: (value) => ({ from: value, to: nextDay(value) }),
 };
 const closed = ["observed_at", "received_at", "archived_at"];
 const top = 10;
@@ -107,10 +106,9 @@ export class Fields {
     if (sample !== undefined && sample < 1) notes.push(`from 1 in ${Math.round(1 / sample)} reports`);
     if (answer.suppressed_groups > 0) notes.push(leftOut(answer).slice(3));
     if (answer.rows.length === 0) notes.push("nothing in these reports");
-    const twin = element("button", {
-      type: "button", class: "plain small", onclick: () =>
-        showTwin({ path: "/v1/explore/values", parameters, name: `values-${name}`, answer }, "sql"),
-    }, "SQL");
+    const view = { path: "/v1/explore/values", parameters, name: `values-${name}`, answer };
+    const show = () => showTwin(view, "sql");
+    const twin = element("button", { type: "button", class: "plain small", onclick: show }, "SQL");
     holder.replaceChildren(element("ul", {}, items), element("p", { class: "faint" }, notes.join(" · "), " ", twin));
   }
 
@@ -120,20 +118,19 @@ export class Fields {
       const values = element("div", { class: "field-values", id: `values-readings.${row.value}`, hidden: true });
       const full = `readings.${row.value}`;
       const head = element("button", {
-        type: "button", class: "value", title: `${title}. Opens its distribution.`, onclick: () =>
-          this.toggle(full, head, values),
+        type: "button", class: "value", title: `${title}. Opens its distribution.`,
+        onclick: () => this.toggle(full, head, values),
       }, content);
       return [head, values];
     }
     const changes = filterOf[name];
     // The filter has no way to write a quote.
     const isWritable = name !== "words" || !String(row.value).includes('"');
-    if (!changes || !isWritable || row.value === null || row.value === undefined) return element("span",
-      { class: "value", title }, content);
-    return element("button", {
-      type: "button", class: "value", title: `${title}. Filters by it.`, onclick: () =>
-        change(changes(String(row.value))),
-    }, content);
+    if (!changes || !isWritable || (row.value ?? null) === null) {
+      return element("span", { class: "value", title }, content);
+    }
+    const onclick = () => change(changes(String(row.value)));
+    return element("button", { type: "button", class: "value", title: `${title}. Filters by it.`, onclick }, content);
   }
 }
 

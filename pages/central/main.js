@@ -10,7 +10,7 @@ import { drawBox } from "./archive.js";
 import { ask, unlessSuperseded } from "./ask.js";
 import { Fields } from "./fields.js";
 import { FilterBar } from "./filterbar.js";
-import { gapsOf, legend } from "./gaps.js";
+import { gapsOf, legend, narrowGaps } from "./gaps.js";
 import { Histogram } from "./histogram.js";
 import { openTab, showTab, tabs } from "./tabs.js";
 import { twinBar } from "./twin.js";
@@ -67,6 +67,9 @@ async function loadCompleteness() {
   try {
     known.completeness = await getJSON("/v1/completeness");
     histogram.showGaps(gapsOf(known.completeness));
+    narrowGaps(known.completeness).then((isNews) => {
+      if (isNews) histogram.showGaps(gapsOf(known.completeness));
+    }).catch(() => {});
     const through = milliseconds(known.completeness.complete_through);
     const seconds = (milliseconds(known.completeness.now) - through) / 1000;
     const isWhole = seconds < 120;

@@ -130,9 +130,8 @@ export class SQLView {
     this.answer = answer;
     const more = answer.truncated
       ? ` and more: the first ${grouped(shownRows)} are here, all of them in CSV, JSON and Parquet` : "";
-    const time = answer.complete_through?.slice(0, 19).replace("T", " ");
-    const through = time ? ` · complete through ${time}` : "";
-    setText(this.status, `${grouped(answer.row_count)} rows${more} · ${number(milliseconds, 0)} ms${through}`);
+    setText(this.status, `${grouped(answer.row_count)} rows${more} · ${number(milliseconds, 0)} ms`);
+    this.status.title = `The archive is complete through ${answer.complete_through ?? "nothing yet"}`;
     this.table.show(answer);
     this.choosePlot(answer);
   }

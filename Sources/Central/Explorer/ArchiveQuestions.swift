@@ -34,7 +34,7 @@ extension ExplorerQuestion {
               select case schema_name when 'main' then '' else schema_name || '.' end || table_name as "view",
                   column_name as "column", data_type as type, column_index as place
               from duckdb_columns()
-              where not internal
+              where not internal and database_name = current_database()
               union all
               select 'macros', function_name, '(' || array_to_string(any_value(parameters), ', ') || ')', 0
               from duckdb_functions()

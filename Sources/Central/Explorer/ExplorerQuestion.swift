@@ -15,7 +15,7 @@ package enum ExplorerLimits {
     /// Series of a chart; the others are counted together.
     package static let series = 8
     /// Lists are unfolded for so many reports, picked evenly by a hash of their identity.
-    package static let sampledReports = 500_000
+    package static let sampledReports = 100_000
 
     static func check() {
         precondition(bins * (relays + 1) <= points, "a histogram's rows are within the limit")
@@ -75,7 +75,13 @@ struct ExplorerSelection {
         let now = query.now
         let known = period ?? LakePeriod(from: Timestamp(microseconds: now.microseconds - 86_400_000_000), to: now)
         from = selection.from ?? min(known.from, selection.to ?? known.from)
-        to = max(selection.to ?? known.to, from)
+        to = max(selection.to ?? Self.end(known, now), from)
+    }
+
+    /// An archive that is being written reaches to now, so that what is still missing has its place.
+    private static func end(_ known: LakePeriod, _ now: Timestamp) -> Timestamp {
+        let since = now.microseconds - known.to.microseconds
+        return since > 0 && since <= (known.to.microseconds - known.from.microseconds) / 4 ? now : known.to
     }
 
     var condition: String { selection.whereClause }

@@ -33,7 +33,7 @@ extension JobService {
     /// `queries` says what a statement sees.
     static func make(
         _ configuration: CentralConfiguration, _ stores: CentralStores, duckDB: DuckDBExecutable,
-        queries: QueryService, time: any TimeSource, log: Log
+        queries: QueryService, time: any TimeSource, log: Log, isWanted: @escaping @Sendable () -> Bool = { true }
     ) throws -> JobService {
         let scratch = "\(stores.scratch)/jobs"
         let tables = DerivedTables(lake: stores.lake, duckDB: duckDB, scratchDirectory: scratch)
@@ -44,6 +44,7 @@ extension JobService {
         var settings = JobService.Configuration(
             directory: configuration.jobs.directory, stateDirectory: "\(configuration.dataDirectory)/jobs")
         settings.maxConcurrent = configuration.jobs.maxConcurrent
-        return try JobService(settings, execution: execution, time: time, log: log.component("jobs"))
+        return try JobService(
+            settings, execution: execution, time: time, log: log.component("jobs"), isWanted: isWanted)
     }
 }

@@ -9,25 +9,31 @@ package final class AnalystConsole: CentralConsole {
     private let jobs: JobService
     private let instruments: CentralMetrics
     private let figures: @Sendable () -> CentralFigures
-    private let readiness: @Sendable () -> Bool
+    private let clusterFigures: @Sendable () -> ClusterFigures
+    private let troublesNow: @Sendable () -> [String]
     private let moreMetrics: @Sendable () -> [UInt8]
 
     init(
         queries: QueryService, jobs: JobService, figures: @escaping @Sendable () -> CentralFigures,
-        readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
+        cluster: @escaping @Sendable () -> ClusterFigures, troubles: @escaping @Sendable () -> [String],
+        moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.queries = queries
         self.jobs = jobs
         self.figures = figures
-        self.readiness = readiness
+        clusterFigures = cluster
+        troublesNow = troubles
         self.moreMetrics = moreMetrics
         instruments = CentralMetrics(figures)
     }
 
     package func status() -> [UInt8] { figures().statusJSON() }
     package func relays() -> [UInt8] { figures().relaysJSON() }
-    package func metrics() -> [UInt8] { instruments.render() + jobs.metrics() + moreMetrics() }
-    package func isReady() -> Bool { readiness() }
+    package func cluster() -> [UInt8] { clusterFigures().json() }
+    package func metrics() -> [UInt8] {
+        instruments.render() + clusterFigures().metrics() + jobs.metrics() + moreMetrics()
+    }
+    package func troubles() -> [String] { troublesNow() }
     package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
     package func page(hint: String) -> [UInt8] { CentralPage.html(figures(), hint: hint) }
 

@@ -56,6 +56,7 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var limits = Limits()
     package var jobs = JobSettings()
     package var security = Security()
+    package var cluster = ClusterSettings()
     /// A tile server of the station's own; nil: the packaged coastline.
     package var map: MapSettings?
 }
@@ -86,13 +87,16 @@ extension CentralConfiguration {
         if let analysts = try reader.string("analyst_listen") {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
         }
+        configuration.cluster = try ClusterSettings.read(&reader, relativeTo: directory)
+        if configuration.cluster.isCluster {
+            configuration.archive.partitions = ClusterStreamSettings.defaultPartitions
+        }
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
         configuration.map = try MapSettings.read(&reader)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
-        try configuration.refuseWhatIsNotThereYet(&reader)
         try reader.finish()
         return configuration
     }
@@ -130,23 +134,4 @@ extension CentralConfiguration {
             try section.integer("max_stream_bytes", in: (64 << 20)...(1 << 50)) ?? limits.maxStreamBytes
         try section.finish()
     }
-
-    /// Settings of the contract whose function is still to come are refused by name, never silently ignored.
-    private func refuseWhatIsNotThereYet(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
-        let notYet = "is not available in this version"
-        if case .string(let stream)? = reader.node("stream") {
-            guard stream == "embedded" else {
-                throw ConfigurationError(key: "stream", problem: "only \"embedded\" is possible in this version")
-            }
-        } else if reader.has("stream") {
-            throw ConfigurationError(key: "stream", problem: "a NATS stream \(notYet); use \"embedded\"")
-        }
-        let roles = try reader.strings("roles") ?? Self.allRoles
-        guard Set(roles) == Set(Self.allRoles) else {
-            throw ConfigurationError(
-                key: "roles", problem: "one machine does everything in this version: leave it out, or name all three")
-        }
-    }
-
-    private static let allRoles = ["intake", "archive", "query"]
 }

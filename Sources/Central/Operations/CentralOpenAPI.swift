@@ -112,6 +112,16 @@ enum CentralOpenAPI {
                 }
               }
             },
+            "/v1/cluster": {
+              "get": {
+                "summary": "Nodes, who has which partition, how far each is archived; one node where central is alone",
+                "parameters": [],
+                "responses": {
+                  "200": {"description":"As this node sees it","content":{"application/json":{}}},
+                  "default": {"$ref":"#/components/responses/Problem"}
+                }
+              }
+            },
             "/v1/status": {
               "get": {
                 "summary": "Archive, stream, intake",

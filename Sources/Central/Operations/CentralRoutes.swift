@@ -9,8 +9,10 @@ import SyncProtocol
 package protocol CentralConsole: Sendable {
     func status() -> [UInt8]
     func relays() -> [UInt8]
+    func cluster() -> [UInt8]
     func metrics() -> [UInt8]
-    func isReady() -> Bool
+    /// Why this node is not ready; empty: it is.
+    func troubles() -> [String]
     func page(hint: String) -> [UInt8]
     func sql(_ exchange: HTTPExchange)
     func jobs(_ exchange: HTTPExchange)
@@ -24,14 +26,16 @@ package struct CentralRoutes: HTTPHandler {
     private let explorer: ExplorerPage
     private let takesBatches: Bool
     private let servesAnalysts: Bool
+    private let answersQueries: Bool
 
     /// A statement with its JSON around it.
     private static let statementBytes = 256 << 10
 
     init(
         intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
-        explorer: ExplorerPage, takesBatches: Bool, servesAnalysts: Bool
+        explorer: ExplorerPage, takesBatches: Bool, servesAnalysts: Bool, answersQueries: Bool = true
     ) {
+        self.answersQueries = answersQueries
         self.intake = intake
         self.console = console
         self.analysts = analysts
@@ -44,12 +48,21 @@ package struct CentralRoutes: HTTPHandler {
     private enum Route {
         case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
             DeskRoute), explorer
+
+        /// What only a node with the role `query` answers.
+        var isQuery: Bool {
+            switch self {
+            case .sql, .analyst, .jobs: true
+            case .batch, .acknowledgements, .page, .desk, .explorer: false
+            }
+        }
     }
 
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
-        case "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
+        case "/metrics", "/v1/status", "/v1/relays", "/v1/cluster", "/openapi.json":
+            return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
         default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
@@ -65,6 +78,7 @@ package struct CentralRoutes: HTTPHandler {
     package func admit(_ head: HTTPRequestHead) -> HTTPAdmission {
         guard let route = route(head.path) else { return .refuse(Self.notFound) }
         if let problem = SameOrigin.refusal(head) { return .refuse(HTTPResponse(problem: problem)) }
+        if !answersQueries, route.isQuery { return .refuse(Self.noQueries) }
         let (methods, bytes): ([String], Int) =
             switch route {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
@@ -106,13 +120,15 @@ package struct CentralRoutes: HTTPHandler {
         switch path {
         case "/livez": return Self.text(200, "live\n")
         case "/readyz":
-            return console.isReady()
-                ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
+            let troubles = console.troubles()
+            return troubles.isEmpty
+                ? Self.text(200, "ready\n") : Self.text(503, "not ready: \(troubles.joined(separator: "; "))\n")
         case "/metrics":
             return HTTPResponse(
                 status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
         case "/v1/status": return Self.json(console.status())
         case "/v1/relays": return Self.json(console.relays())
+        case "/v1/cluster": return Self.json(console.cluster())
         default: return Self.json(Array(CentralOpenAPI.document.utf8))
         }
     }
@@ -125,6 +141,13 @@ package struct CentralRoutes: HTTPHandler {
 
     private static func text(_ status: Int, _ text: String) -> HTTPResponse {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+    }
+
+    private static var noQueries: HTTPResponse {
+        HTTPResponse(
+            problem: Problem(
+                status: 421, code: "no_query_node",
+                detail: "This node has not the role `query`; /v1/cluster lists those that have."))
     }
 
     static var notFound: HTTPResponse {

@@ -157,6 +157,8 @@ def gaps_are_hatched(page, station):
     gap = page.evaluate("globalThis.gaps[0]")
     assert gap["relay"] == "north-3" and gap["to"] > gap["from"] and "5 records missing" in gap["text"], gap
     station.relay.kill()
+    page.wait_for_timeout(40_000)
+    page.locator("#refresh").click()
     expect(page.locator("rect.gap").first).to_be_attached(timeout=120_000)
     station.relay.start()
     passed("what is not complete is hatched, the end after a relay's last word too")

@@ -17,6 +17,7 @@ import time
 import zlib
 
 from browser import Station, browser, eventually, programs, report
+from explorer_pictures import explorer
 
 NAMES = ["Ada Martin", "Ivo Šimić", "Jade D'Souza", "Мила Ветров", "Tamsin Nguyễn", "小雨 林", "Zoë Åkerlund", "Olu N'Doye"]
 WORDS = ["market", "rain", "coffee", "train", "music", "bridge", "school", "concert", "fire", "harbour"]
@@ -201,14 +202,6 @@ def console(context, relay, fleet, folder, scheme):
     page.close()
 
 
-def explorer(context, central, folder, scheme):
-    page = context.new_page()
-    page.goto(central.url + "/")
-    page.wait_for_timeout(4_000)
-    shoot(page, folder, f"explorer-{scheme}")
-    page.close()
-
-
 def main():
     folder, only = option("--to", "docs/pictures"), option("--only")
     os.makedirs(folder, exist_ok=True)
@@ -225,7 +218,7 @@ def main():
                 if only != "central":
                     console(context, station.relay, fleet, folder, scheme)
                 if only != "relay":
-                    explorer(context, station.central, folder, scheme)
+                    explorer(context, station.central, folder, scheme, shoot)
                 record.verdict()
 
 
