@@ -84,11 +84,7 @@ package final class CentralService: Sendable {
         self.jobs = jobs
         let console = AnalystConsole(
             queries: queries, jobs: jobs,
-            figures: {
-                var figures = figures.now()
-                figures.runningQueries = queries.runningQueries
-                return figures
-            },
+            figures: { figures.now(runningQueries: queries.runningQueries) },
             cluster: { backbone.figures() }, troubles: { backbone.troubles },
             moreMetrics: { certificates.metrics() + upkeep.metrics() + stores.metrics() })
 
@@ -236,7 +232,7 @@ private struct FiguresBase: Sendable {
     let keeper: FleetKeeper
     let quarantine: Quarantine
 
-    func now() -> CentralFigures {
+    func now(runningQueries: Int = 0) -> CentralFigures {
         let archive = backbone.knowledge.statistics
         let archived = backbone.archived
         let views = fleet.relays()
@@ -249,6 +245,7 @@ private struct FiguresBase: Sendable {
             waitingBatches: backbone.stream.batches(after: archived),
             waitingRecords: backbone.stream.records(after: archived))
         figures.completeness = completeness
+        figures.runningQueries = runningQueries
         figures.quarantined = quarantine.counts.values.reduce(0, +)
         figures.rulesVersion = fleet.rulesVersion
         for incident in open { figures.openIncidents[incident.code, default: 0] += 1 }
