@@ -5,7 +5,7 @@ import { byId, setText } from "../shared/dom.js";
 import { counter, grouped, number } from "../shared/format.js";
 import { CanvasLayer, L, makeMap, worldX, worldY } from "../shared/map.js";
 import { colour, onThemeChange } from "../shared/theme.js";
-import { letters } from "./words.js";
+import { circle, drawAlert, drawCrowd, drawDrone, openAlerts } from "./marks.js";
 
 const binnedFrom = 2_500;
 const binPixels = 26;
@@ -173,27 +173,8 @@ export class FleetMap {
 
   drawMarks(context, view) {
     const size = view.zoom >= 12 || this.visible.length < 150 ? 6 : this.visible.length < 1200 ? 4 : 2.5;
-    const [alive, ghost, halo] = [colour("--drone"), colour("--ghost"), colour("--panel")];
-    context.lineWidth = 1.5;
-    for (const { drone, x, y } of this.visible) {
-      const isGhost = this.model.isGhost(drone);
-      context.beginPath();
-      if (Number.isFinite(drone.heading_deg) && size > 3) arrow(context, x, y, size, drone.heading_deg);
-      else context.arc(x, y, size * 0.75, 0, 2 * Math.PI);
-      if (isGhost) {
-        context.strokeStyle = ghost;
-        context.stroke();
-        continue;
-      }
-      context.fillStyle = alive;
-      context.fill();
-      if (size > 3) {
-        context.strokeStyle = halo;
-        context.lineWidth = 1;
-        context.stroke();
-        context.lineWidth = 1.5;
-      }
-    }
+    for (const { drone, x, y } of this.visible) drawDrone(
+      context, x, y, size, drone.heading_deg, this.model.isGhost(drone));
     if (view.zoom >= 13 && this.visible.length <= 60) this.drawNames(context);
     const chosen = this.visible.find(({ drone }) => drone.drone_id === this.chosenDrone);
     if (chosen) circle(context, chosen.x, chosen.y, 13, colour("--accent"), 2);
@@ -282,90 +263,4 @@ export class FleetMap {
     tip.style.left = `${Math.min(containerPoint.x + 14, byId("map").clientWidth - tip.offsetWidth - 6)}px`;
     tip.style.top = `${Math.max(6, containerPoint.y - 34)}px`;
   }
-}
-
-function arrow(context, x, y, size, degrees) {
-  const angle = ((degrees - 90) * Math.PI) / 180;
-  const [c, s] = [Math.cos(angle), Math.sin(angle)];
-  context.moveTo(x + size * 1.35 * c, y + size * 1.35 * s);
-  context.lineTo(x + size * (-0.9 * c - 0.85 * s), y + size * (-0.9 * s + 0.85 * c));
-  context.lineTo(x - size * 0.4 * c, y - size * 0.4 * s);
-  context.lineTo(x + size * (-0.9 * c + 0.85 * s), y + size * (-0.9 * s - 0.85 * c));
-  context.closePath();
-}
-
-function circle(context, x, y, radius, stroke, width) {
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  context.strokeStyle = stroke;
-  context.lineWidth = width;
-  context.stroke();
-}
-
-const ranks = { info: 0, warning: 1, critical: 2 };
-
-/** What a circle is drawn for, the most urgent last: on top. Sorted once for all movements of the map. */
-function openAlerts(model) {
-  const open = [];
-  for (const alert of model.alerts.values()) {
-    if ((alert.state === "raised" || alert.state === "acknowledged") && !alert.late) open.push(alert);
-  }
-  return open.sort((a, b) => (a.state === "raised") - (b.state === "raised")
-    || ranks[a.severity] - ranks[b.severity] || a.raisedAt - b.raisedAt);
-}
-
-/** Thousands at once: a small ring for each, the more urgent one where two would cover each other. */
-function drawCrowd(context, marks) {
-  const taken = new Set();
-  for (let index = marks.length - 1; index >= 0; index -= 1) {
-    const { alert, x, y } = marks[index];
-    const cell = (x >> 3) * 65_536 + (y >> 3);
-    if (taken.has(cell)) continue;
-    taken.add(cell);
-    context.drawImage(ring(colour(`--${alert.severity}-fill`), alert.state === "raised" ? 2 : 1), x - 7, y - 7, 14, 14);
-  }
-}
-
-const ringPictures = new Map();
-
-/** A picture is copied a hundred times faster than a curve is drawn. */
-function ring(stroke, width) {
-  const key = `${stroke} ${width}`;
-  if (!ringPictures.has(key)) {
-    const picture = document.createElement("canvas");
-    picture.width = 28;
-    picture.height = 28;
-    const context = picture.getContext("2d");
-    context.scale(2, 2);
-    circle(context, 7, 7, 5, stroke, width);
-    ringPictures.set(key, picture);
-  }
-  return ringPictures.get(key);
-}
-
-/** A ring with the severity's letter; filled while nobody has acknowledged it. */
-function drawAlert(context, alert, x, y) {
-  const isRaised = alert.state === "raised";
-  const fill = colour(`--${alert.severity}-fill`);
-  circle(context, x, y, 13, fill, isRaised ? 2.5 : 1.25);
-  if (isRaised) {
-    context.globalAlpha = 0.2;
-    context.fillStyle = fill;
-    context.fill();
-    context.globalAlpha = 1;
-  }
-  context.beginPath();
-  context.arc(x + 10, y - 10, 6.5, 0, 2 * Math.PI);
-  context.fillStyle = isRaised ? fill : colour("--panel");
-  context.fill();
-  context.strokeStyle = isRaised ? colour("--panel") : fill;
-  context.lineWidth = 1;
-  context.stroke();
-  context.fillStyle = isRaised ? colour(`--on-${alert.severity}`) : colour("--ink");
-  context.font = "700 9px Inter, system-ui, sans-serif";
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.fillText(letters[alert.severity] ?? "?", x + 10, y - 9.5);
-  context.textAlign = "start";
-  context.textBaseline = "alphabetic";
 }

@@ -161,6 +161,20 @@ def lost_relay_is_shouted(page, relay):
     passed("a relay started again: the page recovers by itself, with what it knew")
 
 
+def repeats_are_one_row(page, relay):
+    """The same person at the same drone again: one situation, counted, not one more emergency."""
+    before = page.locator("#banner-count").inner_text()
+    for seq in (201, 202):
+        relay.post("/v1/reports", low(seq, name="After Restart"))
+    row = page.locator(".alert-row", has_text="After Restart")
+    expect(row.locator(".times").first).to_have_text("×3")
+    expect(row).to_have_count(1)
+    assert page.locator("#banner-count").inner_text() == before
+    page.reload()
+    expect(page.locator(".alert-row", has_text="After Restart").locator(".times").first).to_have_text("×3")
+    passed("repeats are one row with a counter, also after a reload")
+
+
 def silent_relay_is_shouted(page, relay):
     """A relay that hangs: the connection stands, nothing comes, no error is reported."""
     relay.process.send_signal(signal.SIGSTOP)
@@ -253,6 +267,7 @@ def main():
         unlocated_drone_is_flagged(page, relay)
         other_sites_cannot_write(relay)
         lost_relay_is_shouted(page, relay)
+        repeats_are_one_row(page, relay)
         silent_relay_is_shouted(page, relay)
         first_paint(context, relay)
         many_alerts_scroll(page, relay)

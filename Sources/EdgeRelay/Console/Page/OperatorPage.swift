@@ -43,7 +43,7 @@ package final class OperatorPage: Sendable {
         let settings = configuration.page
         feed = PageFeed(
             time: time, board: board, book: book,
-            hello: { figures().hello(settings) }, status: { figures().json() })
+            hello: { figures().hello(settings, peer: $0) }, status: { figures().json() })
         if !files.isComplete { log.component("page").warning("page_incomplete", ["hint": .string(files.hint)]) }
     }
 
@@ -189,7 +189,8 @@ extension DroneSighting {
 
 extension RelayFigures {
     /// What a page has to know before anything else.
-    func hello(_ settings: PageSettings) -> [UInt8] {
+    /// - Parameter peer: the URI of the operator's certificate: their name is the one that decides unless they say so.
+    func hello(_ settings: PageSettings, peer: String?) -> [UInt8] {
         var writer = JSONWriter()
         writer.object { writer in
             writer.member("relay_id", relayID)
@@ -204,6 +205,7 @@ extension RelayFigures {
             }
             writer.member("expected_drones", settings.expectedDrones)
             writer.member("silent_s", settings.silentSeconds)
+            if let name = peer?.split(separator: "/").last { writer.member("operator", String(name)) }
         }
         return writer.bytes
     }

@@ -2,11 +2,12 @@
 // the relay's figures and the drones heard since. The seconds are also the page's proof that the stream is alive: a
 // browser never sees a comment line, so the heartbeat has to be an event.
 //
-//   hello   {"relay_id","epoch","version","now","position"?,"expected_drones","silent_s"}        first, on each
-//   connection
-//   alert, late_alert, alert_state   as on /v1/alerts/stream, with the same ids
-//   status  as GET /v1/status                                                                    once a second
-//   drones  {"drones":[…]} as GET /v1/drones/summary, of those heard since the last one          once a second, if any
+//   event    data                                                              when
+//   hello    relay_id, epoch, version, now, position?, expected_drones,        first, on each connection
+//            silent_s, operator? (of the client's certificate)
+//   alert, late_alert, alert_state   as on /v1/alerts/stream, with its ids     at once
+//   status   as GET /v1/status                                                 once a second
+//   drones   as GET /v1/drones/summary, those heard since the last one         once a second, if any
 
 import HTTPServer
 import JSON
@@ -26,11 +27,12 @@ final class PageFeed: Sendable {
     private let time: any TimeSource
     private let board: DroneBoard
     private let book: AlertBook
-    private let hello: @Sendable () -> [UInt8]
+    /// For the operator of that certificate; nil over plain HTTP.
+    private let hello: @Sendable (String?) -> [UInt8]
     private let status: @Sendable () -> [UInt8]
 
     init(
-        time: any TimeSource, board: DroneBoard, book: AlertBook, hello: @escaping @Sendable () -> [UInt8],
+        time: any TimeSource, board: DroneBoard, book: AlertBook, hello: @escaping @Sendable (String?) -> [UInt8],
         status: @escaping @Sendable () -> [UInt8]
     ) {
         self.time = time
@@ -47,6 +49,7 @@ final class PageFeed: Sendable {
     /// Resumes after `Last-Event-ID` or, from a page that opened a connection of its own anew, after `after`.
     func follow(_ exchange: HTTPExchange) {
         let after = (exchange.header("last-event-id") ?? exchange.queryItem("after")).flatMap { Int64($0) }
+        let greeting = hello(exchange.peerIdentity)
         let follower = FollowerID()
         let place = FollowerID()
         let stream = exchange.stream(
@@ -58,7 +61,7 @@ final class PageFeed: Sendable {
                 follower.close { book.unfollow($0) }
                 place.close { self?.remove($0) }
             })
-        _ = stream.write(Array("retry: 1000\n\n".utf8) + Self.event("hello", hello()))
+        _ = stream.write(Array("retry: 1000\n\n".utf8) + Self.event("hello", greeting))
         guard let id = book.follow(stream, after: after) else {
             _ = stream.write(Self.event("problem", Array(#"{"code":"too_many_followers"}"#.utf8)))
             return stream.finish()
