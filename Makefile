@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-start bench-state bench-stream deps-bench spark-test sim deb clean
+.PHONY: help deps deps-run deps-test tools-swift build demo test check format bench bench-archive bench-drain bench-peers bench-s3 bench-start bench-state bench-stream deps-bench spark-test sim screenshots deb clean
+.PHONY: deps-cluster demo-cluster chaos-cluster bench-cluster check-deploy
 MAKEFLAGS += --no-builtin-rules
 
 # Options for `make demo`, for example: make demo ARGS="--drones 50 --reports 20000 --exit --json"
@@ -24,10 +25,13 @@ tools-swift:
 deps-run: tools-swift
 	@deploy/tools/install-packages
 	@deploy/tools/install-duckdb
+	@deploy/tools/install-pages
 
 deps-test: deps-run
 	@deploy/tools/install-packages apt-packages-test.txt || echo "columba: tests that need these are skipped" >&2
+	@deploy/tools/install-packages apt-packages-browser.txt || echo "columba: tests of the pages in a browser are skipped" >&2
 	@deploy/tools/install-python --with-test-packages
+	@deploy/tools/install-seaweedfs || echo "columba: tests of the object store are skipped" >&2
 	@deploy/tools/install-nats || echo "columba: tests of the cluster's stream are skipped" >&2
 
 deps: deps-test ## Installs what is missing: packages, the DuckDB command, the tests' Delta reader
@@ -38,6 +42,25 @@ build: deps-run ## Builds the three programs in release mode
 demo: deps-run ## Builds, then runs central, two relays and simulated drones; ARGS="…" passes options
 	@swift build -c release >&2
 	@exec .build/release/columba demo $(ARGS)
+
+deps-cluster: deps-run
+	@deploy/tools/install-nats
+	@deploy/tools/install-seaweedfs
+
+demo-cluster: deps-cluster ## The same on a cluster: three NATS servers, an object store, three centrals, two relays
+	@swift build -c release >&2
+	@exec .build/release/columba demo --cluster $(ARGS)
+
+chaos-cluster: deps-cluster ## Breaks parts of a cluster under load for CHAOS_SECONDS (600); SEED=7 repeats a run
+	@swift build -c release --build-tests
+	@Tests/chaos-cluster
+
+bench-cluster: deps-cluster ## A cluster beside the embedded stream: throughput, CPU, archive lag, recovery (BENCH_SECONDS=20)
+	@swift build -c release
+	@bench/cluster
+
+check-deploy: deps-test ## Holds the Kubernetes manifests and the servers' own files against their validators
+	@.tools/python/bin/python deploy/central/check-manifests --nats-server .tools/nats/nats-server
 
 test: deps-test ## Builds, then runs every test in release mode
 	@swift build -c release --build-tests
@@ -67,6 +90,9 @@ bench-peers: deps-bench ## Measures the relay beside Redis, PostgreSQL, NATS Jet
 	@swift build -c release
 	@bench/peers
 
+bench-s3: deps-test ## A lake in S3: copies on this machine beside DuckDB's own reader (ARGS="--latency 2")
+	@bench/s3/run $(ARGS)
+
 bench-start: deps-run ## Measures a relay's start with ten million records waiting
 	@swift build -c release --build-tests
 	@COLUMBA_MEASURE_START=10000000 swift test -c release --skip-build --disable-xctest --filter StartMeasurement
@@ -92,6 +118,10 @@ sim: tools-swift ## Simulates drones, relays, central and faults: SEED=7 one wor
 	@swift build -c release --product columba-sim >&2
 	@exec .build/release/columba-sim $(if $(SEED),--seed $(SEED) --trace) $(if $(YEARS),--years $(YEARS)) \
 		$(if $(SEED)$(YEARS),,--forever) $(if $(MUTATION),--mutation $(MUTATION)) $(ARGS)
+
+screenshots: deps-test ## Makes pictures of both pages in both themes into docs/pictures
+	@swift build -c release
+	@.tools/python/bin/python Tests/BrowserTests/scripts/screenshots.py --programs .build/release --to docs/pictures
 
 deb: deps-run ## Builds the Debian package of the relay into .build/packages
 	@deploy/edge/build-deb

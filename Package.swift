@@ -80,8 +80,9 @@ let package = Package(
         platform("Log"),
         platform("Configuration"),
         platform("SegmentedLog", ["SQLite", "Crypto", "System"]),
-        platform("ObjectStore", ["System"]),
+        platform("ObjectStore", ["Crypto", "HTTPClient", "Models", "System"]),
         platform("DuckDB", ["System"]),
+        platform("PageFiles", ["Compression", "Configuration", "Crypto", "HTTPServer", "Models", "System"]),
 
         // What Columba is
         module("Models"),
@@ -97,14 +98,14 @@ let package = Package(
             [
                 "Models", "AlertRules", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "HTTPClient",
                 "MQTTClient", "MQTTServer", "SQLite", "SegmentedLog", "Metrics", "Log", "System", "Configuration",
-                "Certificates", "Identity", "TLS",
+                "Certificates", "Identity", "TLS", "PageFiles",
             ]),
         module(
             "Central",
             [
                 "Models", "SyncProtocol", "JSON", "Compression", "Crypto", "HTTPServer", "SegmentedLog",
                 "ObjectStore", "DuckDB", "Metrics", "Log", "System", "Configuration", "Certificates", "Identity",
-                "AlertRules", "SQLite", "NATS",
+                "AlertRules", "SQLite", "NATS", "PageFiles",
             ]),
         module("DroneClient", ["HTTPClient", "System"]),
         module("Simulation", ["DroneClient", "Models", "HTTPClient", "System"]),
@@ -160,7 +161,8 @@ let package = Package(
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
                 "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
-        tests("NATSTests", ["NATS", "System"]),
+        tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
+        tests("NATSTests", ["NATS", "System", "Certificates"]),
         tests(
             "StreamTests",
             ["Central", "NATS", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "System", "Log"]),
@@ -172,11 +174,15 @@ let package = Package(
             "IntegrationTests",
             [
                 "HTTPClient", "HTTPServer", "JSON", "Models", "SyncProtocol", "Compression", "Crypto", "Simulation",
-                "System", "Certificates",
+                "System", "Certificates", "ColumbaCommands", "DroneClient",
             ]),
         tests(
             "IdentityTests",
             ["Identity", "Certificates", "HTTPServer", "HTTPClient", "Models", "Log", "System", "TLS", "MQTTServer"]),
+        tests("PageFilesTests", ["PageFiles", "HTTPServer", "Configuration", "Models", "Compression", "System"]),
+        // Real browsers on real servers: the scripts are Python, the programs are those of this build.
+        .testTarget(
+            name: "BrowserTests", dependencies: ["System", "TestSupport"], exclude: ["scripts"], swiftSettings: strict),
         tests("HouseRulesTests", []),
     ],
     cxxLanguageStandard: .cxx17

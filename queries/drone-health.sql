@@ -13,7 +13,7 @@
 -- column battery_lowest [%]: Lowest charge of the period
 -- column satellites_lowest [1]: Fewest satellites of the period
 -- column suspect_clock [reports]: Reports with a suspect clock
--- plot: table
+-- plot: bar x=drone_id y=silent_s
 with heard as (
     select drone_id, relay_id, time_suspect, readings['battery_pct'] as battery,
         readings['gps_satellites'] as satellites,

@@ -61,7 +61,7 @@ package final class EdgeRelayService: Sendable {
         // 2. Alerts: they need nothing of what follows (I6).
         (delivery, alerting) = try Self.alerting(
             configuration, rules, recovered: recovered.alerts, time: time, log: log)
-        let board = DroneBoard(configuration.limits)
+        let board = DroneBoard(configuration.limits, recovered.sightings, time: time)
 
         // 3. The uplink.
         let wake = MaintenanceWake()
@@ -89,9 +89,11 @@ package final class EdgeRelayService: Sendable {
             configuration: configuration, startedAt: startedAt, time: time, store: store, writer: writer,
             forwarder: forwarder, ingest: ingest, board: board, alerting: alerting, gauge: gauge,
             recovered: recovered, keeper: keeper, durability: storage.durability, operations: operations)
+        let page = OperatorPage(
+            configuration, store, time: time, board, alerting.book, delivery, log: log, figures: figures, mqtt: mqtt)
         console = Console(
             relayID: relayID, time: time, board: board, book: alerting.book, delivery: delivery, writer: writer,
-            figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
+            page: page, figures: { figures.now().with(mqtt) }, readiness: { gauge.canStore && !progress.isStuck },
             moreMetrics: { certificates.metrics() })
         servers = try Self.serve(configuration, ingest, console, certificates)
         operations.endpoints.open(servers, configuration)
@@ -105,7 +107,7 @@ package final class EdgeRelayService: Sendable {
         store.startBackground()
         threads =
             (forwarder?.start() ?? []) + (reporter.map { [$0.start()] } ?? [])
-            + [maintenance.start(), operations.supervisionThread(), console.largeAnswersThread()]
+            + [maintenance.start(), operations.supervisionThread()] + console.threads()
         announce(configuration, rulesVersion: rules.version, status: figures.now().summary)
     }
 

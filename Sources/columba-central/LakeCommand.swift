@@ -90,11 +90,8 @@ struct LakeCommand {
         self.name = name
         self.options = options
         let configuration = try CentralConfiguration.load(path: options.config, environment: Environment.variables)
-        guard FileSystem.isDirectory("\(configuration.lake)/reports") else {
-            throw SystemError(
-                operation: "read", path: configuration.lake, errno: 2, detail: "there is no archive in this folder yet")
-        }
-        var settings = try UpkeepConfiguration(configuration, duckDB: try DuckDBExecutable.locate())
+        let stores = try CentralStores(existing: configuration)
+        var settings = UpkeepConfiguration(configuration, stores, duckDB: try DuckDBExecutable.locate())
         settings.duckDBThreads = 2
         settings.niceness = 10
         upkeep = LakeUpkeep(settings, time: SystemTime())

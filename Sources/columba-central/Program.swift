@@ -17,6 +17,7 @@ struct Program {
                columba-central --version
 
         FILE is JSON5. COLUMBA_… variables override its settings (COLUMBA_LISTEN, COLUMBA_ARCHIVE_MAX_WAIT_S, …).
+        With stream: {nats: […]}, roles and node_id it is a node of a cluster: docs/central/cluster.md.
         COLUMBA_DUCKDB names the DuckDB command where it is not in .tools or in the PATH.
         COLUMBA_LOG_FORMAT=json writes the log as JSON.
         SIGTERM or SIGINT stops central; what it has acknowledged is on disk.
@@ -39,6 +40,7 @@ struct Program {
             let configuration = try CentralConfiguration.load(path: arguments[2], environment: Environment.variables)
             if arguments[0] == "check" {
                 try configuration.checkCertificates()
+                try configuration.checkStorage()
                 return StandardStreams.output("ok: lake \(configuration.lake)\n")
             }
             try run(configuration)

@@ -18,6 +18,7 @@ struct Program {
 
         FILE is JSON5. COLUMBA_… variables override its settings (COLUMBA_LISTEN, COLUMBA_BUFFER_MAX_BYTES, …).
         COLUMBA_LOG_FORMAT=json writes the log as JSON, COLUMBA_LOG_LEVEL=debug|info|warning|error says how much.
+        COLUMBA_PAGES names the console's folders where they are neither installed nor in the checkout.
         SIGHUP reloads rules and limits (the old ones stay where the new are wrong).
         SIGTERM or SIGINT stops the relay; what it has acknowledged is on disk.
 

@@ -40,6 +40,22 @@ struct CheckerTests {
         #expect(rules("let a = Date(timeIntervalSince1970: 1)").isEmpty)
     }
 
+    @Test("finds what a page may not do, and leaves text and its own addresses alone")
+    func findsWhatPagesMayNot() {
+        func page(_ text: String, _ name: String = "a.js") -> [String] {
+            rules(
+                (name.hasSuffix(".html") ? "<!doctype html>\n<!-- a -->\n" : "// A.\n") + text,
+                path: "pages/relay/" + name)
+        }
+        #expect(page("a.inner" + "HTML = b;") == ["no inner" + "HTML"])
+        #expect(page("document." + "write(a);").count == 1)
+        #expect(page("fetch(\"https://cdn.example/a.js\");") == ["nothing from another machine"])
+        #expect(page("<p on" + "click=\"a()\">", "a.html") == ["no style or on… attribute"])
+        #expect(page("<script>a()</script>", "a.html") == ["no inline script or style"])
+        #expect(page("a.textContent = b; document.createElementNS(\"http://www.w3.org/2000/svg\", c);").isEmpty)
+        #expect(page("<script type=\"module\" src=\"/pages/relay/main.js\"></script>", "a.html").isEmpty)
+    }
+
     @Test("code after a string on the same line is still seen")
     func seesCodeAfterAString() {
         #expect(rules(#"let a = f("x \(y) z")!"#) == ["no force unwrap"])

@@ -20,7 +20,7 @@ enum HouseLimits {
 enum HouseRules {
     /// Every rule that looks at one file by itself.
     static func findings(in file: SourceFile, exceptions: [Exception]) -> [Finding] {
-        var found = size(file) + opening(file) + unfinished(file)
+        var found = size(file) + opening(file) + unfinished(file) + pages(file)
         if file.isSwift {
             found += constructs(file, exceptions: exceptions) + imports(file, exceptions: exceptions)
             if file.isTest { found += expectations(file) }
@@ -52,8 +52,9 @@ enum HouseRules {
     }
 
     static func opening(_ file: SourceFile) -> [Finding] {
-        let first = file.lines.first { !$0.allSatisfy(\.isWhitespace) } ?? ""
-        if first.hasPrefix("//") || first.hasPrefix("/*") { return [] }
+        // An HTML file begins with its type: what it is for comes after that.
+        let first = file.lines.first { !$0.allSatisfy(\.isWhitespace) && !$0.hasPrefix("<!doctype") } ?? ""
+        if ["//", "/*", "<!--"].contains(where: { first.hasPrefix($0) }) { return [] }
         return [
             Finding(
                 path: file.path, line: 1, rule: "a file opens with what it is for",

@@ -6,8 +6,8 @@ import Testing
 struct HouseRulesTests {
     private static let root = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    private static let folders = ["Sources", "Tests", "bench"]
-    private static let extensions: Set = ["swift", "c", "h", "cpp"]
+    private static let folders = ["Sources", "Tests", "bench", "pages"]
+    private static let extensions = HouseRules.pageExtensions.union(["swift", "c", "h", "cpp"])
 
     private let files: [SourceFile]
 

@@ -142,7 +142,13 @@ final class DeploymentTests {
             "/usr/share/doc/columba-relay/grafana-dashboard.json",
         ]
         for path in expected { #expect(files.contains { $0.hasSuffix(".\(path)") }, "\(path) is missing") }
-        #expect(files.count == expected.count, "\(contents.output)")
+        // The console: our own pages always, the libraries where the machine that builds has them.
+        let pages = files.filter { $0.contains("./usr/share/columba/pages/") }
+        for name in ["relay/index.html", "relay/main.js", "shared/theme.css"] {
+            #expect(pages.contains { $0.hasSuffix("/pages/\(name)") }, "\(name) is missing")
+        }
+        #expect(pages.allSatisfy { $0.hasPrefix("-rw-r--r--") && !$0.contains("/central/") })
+        #expect(files.count == expected.count + pages.count, "\(contents.output)")
         #expect(files.allSatisfy { $0.contains(" root/root ") })
         let fields = try #require(try run(["/usr/bin/dpkg-deb"], ["--field", "\(folder)/\(name)"], hint: hint)).output
         #expect(fields.contains("Package: columba-relay\n"))

@@ -69,7 +69,7 @@ struct BatchSource {
 
     static func batch(_ lines: [String], relay: String, epoch: String) throws -> NewBatch {
         let bytes = Array((lines.joined(separator: "\n") + "\n").utf8)
-        let name = BatchName(relayID: relay, epoch: epoch, first: 1, last: 1 << 40)
+        let name = BatchName(relayID: relay, epoch: epoch, first: 1, last: 1 << 62)
         let examined = try BatchExamination.examine(bytes, name: name)
         let header = StreamHeader(
             relay: relay, epoch: epoch, numbers: examined.numbers,
@@ -166,13 +166,13 @@ struct BatchSplitterTests {
         #expect(first.allSatisfy { $0.hasPrefix("r-1/\(source.epoch)/5-9/p") })
     }
 
-    @Test("a batch too large for a message falls into pieces that together are the batch", arguments: [1, 2, 8])
+    @Test("a batch too large for a message falls into pieces that together are the batch", arguments: [1, 8])
     func pieces(_ partitions: Int) throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("seed \(seed)")
         var source = BatchSource(seed: seed)
         // One drone, hardly compressible: some 2 MiB in one part.
-        let batch = try source.batch(records: 1_400, drones: 1, paddingBytes: 2_000, withOthers: false)
+        let batch = try source.batch(records: 900, drones: 1, paddingBytes: 2_000, withOthers: false)
         let pieces = try BatchSplitter(partitions: partitions, messageBytes: Self.oneMiB).split(batch)
         #expect(pieces.count > 1)
         var numbers = IntervalSet()

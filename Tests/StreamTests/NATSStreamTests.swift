@@ -167,14 +167,14 @@ struct NATSStreamTests {
         let servers = try NATSServers()
         let node = try StreamNode(servers, partitions: 2)
         var source = BatchSource(seed: 26)
-        let batch = try source.batch(records: 1_500, drones: 1, paddingBytes: 2_000, withOthers: false)
+        let batch = try source.batch(records: 900, drones: 1, paddingBytes: 2_000, withOthers: false)
         try node.append(batch)
         var settled = Settled(partitions: 2)
         for entry in try node.stream.read(from: 1, maxBytes: 64 << 20) {
             settled.take(entry, numbers: try Self.numbers(entry))
         }
         #expect(settled.archived == batch.header.numbers)
-        #expect(settled.lines.count == 1_500 && settled.lines.values.allSatisfy { $0 == 1 })
+        #expect(settled.lines.count == 900 && settled.lines.values.allSatisfy { $0 == 1 })
         // The servers' limit to the byte, headers included.
         let jetStream = JetStream(
             try NATSConnection(NATSConfiguration(urls: servers.urls, name: "edge"), events: { _ in }))
@@ -219,6 +219,14 @@ struct NATSStreamTests {
         let error = #expect(throws: NATSError.self) { try StreamNode(servers, partitions: 8) }
         #expect(error?.code == .conflict && error?.description.contains("archive.partitions") == true)
         withExtendedLifetime((servers, node)) {}
+    }
+
+    @Test("a stream larger than the servers' room is refused, and says what to set")
+    func room() throws {
+        let servers = try NATSServers(maxFile: "100MB")
+        let error = #expect(throws: NATSError.self) { try StreamNode(servers, maxBytes: 200 << 20) }
+        #expect(error?.code == .conflict && error?.description.contains("stream.max_bytes") == true)
+        withExtendedLifetime(servers) {}
     }
 
     @Test("positions never come twice: a stream made anew begins beyond the lake, one that lost its end is filled up")

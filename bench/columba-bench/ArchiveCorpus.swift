@@ -24,12 +24,13 @@ struct ArchiveCorpus {
     struct Batch { let name: BatchName; let bytes: [UInt8]; let digest: String }
 
     /// Writes the files. Returns a JSON object that says what is in them.
-    func write(reports: Int, perBatch: Int, epoch: String) throws -> String {
+    /// - Parameter boot: the drones' own; another one makes the same reports new ones.
+    func write(reports: Int, perBatch: Int, epoch: String, boot: String) throws -> String {
         try FileSystem.makeDirectories(directory)
         let raw = try OutputFile("\(directory)/reports.ndjson")
         let alerts = try OutputFile("\(directory)/alerts.ndjson")
         let batches = try OutputFile("\(directory)/batches.bin")
-        var drones = DroneSimulator(.init(drones: Self.drones, seed: 1, boot: "b1")).drones
+        var drones = DroneSimulator(.init(drones: Self.drones, seed: 1, boot: boot)).drones
         var encoder = BatchEncoder()
         let span = Int64(Self.days) * 86_400_000_000
         // Whole days of the past, so that a day's query finds a whole day.

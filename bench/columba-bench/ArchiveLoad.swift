@@ -14,6 +14,7 @@ struct ArchiveLoad {
     private var central = ""
     private var prepared = ""
     private var corpus = ""
+    private var boot = "b1"
     private var reports = 200_000
     private var reportsPerBatch = 700
     private let time = SystemTime()
@@ -26,6 +27,7 @@ struct ArchiveLoad {
             case "--central": central = value
             case "--prepare": prepared = value
             case "--from": corpus = value
+            case "--boot": boot = value
             case "--reports": reports = max(1, Int(value) ?? 0)
             case "--batch": reportsPerBatch = max(1, Int(value) ?? 0)
             default: throw Options.Problem.usage("unknown option \(name)")
@@ -40,7 +42,7 @@ struct ArchiveLoad {
     func run() throws -> String {
         if !prepared.isEmpty {
             return try ArchiveCorpus(directory: prepared).write(
-                reports: reports, perBatch: reportsPerBatch, epoch: Random.epoch())
+                reports: reports, perBatch: reportsPerBatch, epoch: Random.epoch(), boot: boot)
         }
         if !corpus.isEmpty { return try runCorpus() }
         let epoch = Random.epoch()

@@ -134,7 +134,7 @@ struct ArchiverRecovery {
         }
         // A compacted file counts as young as the youngest of those it replaced; what is known already does no harm.
         let files = reports.files.values.filter { ($0.position ?? .max) > state.position }
-        try readIdentities(files.map(\.path), into: &state.identities)
+        try readIdentities(files, into: &state.identities)
         var settled = KeyedIntervalSets<RecordSource>()
         for (source, progress) in state.relays { settled[source] = progress.settled }
         let part = ArchivedPart(
@@ -188,17 +188,19 @@ struct ArchiverRecovery {
         }
     }
 
-    private func readIdentities(_ files: [String], into identities: inout IdentityTracker) throws {
-        let paths = files.sorted().compactMap { lake.localPath("reports/\($0)") }
-        for found in try engine.identityRanges(in: paths) {
-            identities.insert(droneID: found.droneID, boot: found.boot, range: found.range)
+    private func readIdentities(_ files: [DeltaFile], into identities: inout IdentityTracker) throws {
+        let objects = files.map { tables.reports.object($0) }.sorted { $0.key < $1.key }
+        try lake.withLocalFiles(objects) { paths in
+            for found in try engine.identityRanges(in: paths) {
+                identities.insert(droneID: found.droneID, boot: found.boot, range: found.range)
+            }
         }
     }
 
     private func readPersons() throws -> KnownPersons {
         let table = tables.identities
         let files = table.snapshot.files.keys.sorted()
-        let persons = try engine.persons(in: files.compactMap { table.store.localPath("identities/\($0)") })
+        let persons = try engine.persons(in: try table.localFiles(files))
         return KnownPersons(known: persons, files: Set(files))
     }
 

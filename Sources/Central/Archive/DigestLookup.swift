@@ -43,7 +43,9 @@ struct DigestLookup {
                     && partitions.mayBe(in: file.tags.partition)
             }
             guard !files.isEmpty else { continue }
-            found.merge(try engine.digests(of: wanted, in: files)) { first, _ in first }
+            try table.store.withLocalFiles(files) { paths in
+                found.merge(try engine.digests(of: wanted, in: paths)) { first, _ in first }
+            }
             wanted.subtract(found.keys)
         }
         return found
@@ -72,7 +74,9 @@ struct DigestLookup {
                         && numbers.overlaps(low?.relay_seq, high?.relay_seq)
                 }
                 guard !files.isEmpty else { continue }
-                found.merge(try engine.digests(of: wanted, in: files)) { $0 + $1 }
+                try table.store.withLocalFiles(files) { paths in
+                    found.merge(try engine.digests(of: wanted, in: paths)) { $0 + $1 }
+                }
             }
             open.removeAll { found[$0.number]?.contains($0.digest) ?? false }
         }
@@ -138,11 +142,11 @@ struct DigestLookup {
     private func files(
         _ table: DeltaTable, through position: Int64,
         _ mayHold: (DeltaFile, RecordedStatistics.Keys?, RecordedStatistics.Keys?) -> Bool
-    ) -> [String] {
+    ) -> [SizedKey] {
         table.snapshot.files.values.filter { file in
             guard file.position ?? 0 <= position else { return false }
             return mayHold(file, file.statistics?.minValues, file.statistics?.maxValues)
         }
-        .compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }.sorted()
+        .map { table.object($0) }.sorted { $0.key < $1.key }
     }
 }

@@ -54,9 +54,9 @@ struct IdentityRegistration {
 
     /// Who others have registered since the vault was last read.
     private func newcomers(_ snapshot: DeltaSnapshot, _ known: inout KnownPersons) throws -> Set<PersonID> {
-        let new = snapshot.files.keys.filter { !known.files.contains($0) }.sorted()
+        let new = snapshot.files.keys.filter { !known.files.contains($0) }
         guard !new.isEmpty else { return [] }
-        let persons = try engine.persons(in: new.compactMap { table.store.localPath("\(table.schema.name)/\($0)") })
+        let persons = try engine.persons(in: try table.localFiles(new))
         known.known.formUnion(persons)
         known.files = Set(snapshot.files.keys)
         return persons

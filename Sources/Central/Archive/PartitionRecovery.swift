@@ -93,12 +93,14 @@ struct PartitionRecovery {
         let files = reports.files.values.filter { file in
             wanted.contains { file.mayHold($0.0) && (file.position ?? .max) > $0.1 }
         }
-        let paths = files.map(\.path).sorted().compactMap { lake.localPath("reports/\($0)") }
+        let objects = files.map { tables.reports.object($0) }.sorted { $0.key < $1.key }
         let slots = Dictionary(uniqueKeysWithValues: scope.owned.enumerated().map { ($0.element, $0.offset) })
-        for found in try engine.identityRanges(in: paths) {
-            let partition = DronePartition.index(ofDrone: found.droneID, count: scope.count)
-            guard let slot = slots[partition] else { continue }
-            states[slot].identities.insert(droneID: found.droneID, boot: found.boot, range: found.range)
+        try lake.withLocalFiles(objects) { paths in
+            for found in try engine.identityRanges(in: paths) {
+                let partition = DronePartition.index(ofDrone: found.droneID, count: scope.count)
+                guard let slot = slots[partition] else { continue }
+                states[slot].identities.insert(droneID: found.droneID, boot: found.boot, range: found.range)
+            }
         }
     }
 }

@@ -61,8 +61,10 @@ struct RelayRebuild {
     }
 
     private func records(_ files: [DeltaFile], _ table: DeltaTable) throws -> [SettledRecords] {
-        let paths = files.compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }.sorted()
-        return try engine.settledRecords(in: paths, of: table.schema)
+        let objects = files.map { table.object($0) }.sorted { $0.key < $1.key }
+        var settled: [SettledRecords] = []
+        try table.store.withLocalFiles(objects) { settled += try engine.settledRecords(in: $0, of: table.schema) }
+        return settled
     }
 
     private func count(_ found: SettledRecords, _ table: TableSchema, _ notes: inout [RecordSource: RelayNote]) {

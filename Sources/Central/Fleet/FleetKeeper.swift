@@ -67,9 +67,13 @@ package final class FleetKeeper: Sendable {
     // MARK: From relays
 
     /// A relay's report; false where an older one came late.
-    package func take(_ report: RelayReport) -> Bool {
+    /// - Parameter isSecondHand: another node heard it, some seconds ago. What is durable now may be more than the
+    ///   relay
+    ///   knew when it reported, and its next report may be on its way already: only what it says itself counts.
+    package func take(_ report: RelayReport, isSecondHand: Bool = false) -> Bool {
         let now = now
-        let views = fleet.relays().first { $0.relayID == report.relayID }
+        let views = isSecondHand ? nil : fleet.relays().first { $0.relayID == report.relayID }
+        if isSecondHand, let known = ledgers[report.relayID]?.report, known.sentAt >= report.sentAt { return false }
         let isTaken = state.withLock { state in
             var ledger = state.ledgers[report.relayID] ?? RelayLedger(relayID: report.relayID)
             let events = ledger.reported(

@@ -2,6 +2,7 @@
 
 import Log
 import Models
+import SyncProtocol
 import System
 
 struct FleetParts: Sendable {
@@ -10,38 +11,51 @@ struct FleetParts: Sendable {
     let keeper: FleetKeeper
     let desk = Desk()
     let quarantineDesk: QuarantineDesk
+    /// The stream's entries up to there are in `fleet`.
+    let recoveredThrough: Int64
     private let rules: RuleSets
+    private let sharing: FleetSharing?
     private let time: any TimeSource
+    private let log: Log
 
     /// Learns what relays may be told: derived from the stream and the archive, never from memory of an earlier life
     /// (I4).
     init(
-        _ configuration: CentralConfiguration, _ archiver: any ArchiveKnowledge, _ stream: EmbeddedStream,
+        _ configuration: CentralConfiguration, _ stores: CentralStores, _ backbone: any Backbone,
         time: any TimeSource, log: Log
     ) throws {
         self.time = time
+        self.log = log.component("fleet")
         let data = configuration.dataDirectory
         let now = Timestamp(microseconds: time.wallMicroseconds())
-        let fleet = Fleet(archived: { archiver.archivedRanges(relayID: $0, epoch: $1) })
+        let knowledge = backbone.knowledge
+        let fleet = Fleet(archived: { knowledge.archivedRanges(relayID: $0, epoch: $1) })
         self.fleet = fleet
-        for relay in archiver.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
+        for relay in knowledge.statistics.relays { fleet.known(relayID: relay.relayID, epoch: relay.epoch) }
         var retries: Set<String> = []
-        try stream.recover(after: archiver.committedPosition) { entry in
+        var last = backbone.recoverAfter
+        try backbone.stream.recover(after: last) { entry in
             fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
             if let retry = entry.header.retry { retries.insert(retry) }
+            last = max(last, entry.position)
         }
-        let quarantine = try Quarantine(vault: configuration.vault, oldPath: "\(data)/quarantine.db")
+        recoveredThrough = last
+        let quarantine = try Quarantine(
+            vault: stores.vaultDirectory, rejects: stores.vault, oldPath: "\(data)/quarantine.db")
         self.quarantine = quarantine
         try quarantine.takeInArchiveRejects(at: now)
-        try quarantine.settleRetries(archivedThrough: archiver.committedPosition, inStream: retries, at: now)
+        try quarantine.settleRetries(archivedThrough: knowledge.committedPosition, inStream: retries, at: now)
         let store = try FleetStore(path: "\(data)/fleet.db")
-        rules = try RuleSets(store: store)
+        let sharing = backbone.fleetBoard.map { FleetSharing(board: $0, log: log.component("fleet")) }
+        self.sharing = sharing
+        rules = try RuleSets(store: store) { try sharing?.put($0) }
         keeper = try FleetKeeper(
-            fleet: fleet, store: store, time: time, log: log.component("fleet"), archive: { archiver.statistics },
+            fleet: fleet, store: store, time: time, log: log.component("fleet"), archive: { knowledge.statistics },
             quarantined: { quarantine.counts })
         quarantineDesk = QuarantineDesk(
-            quarantine: quarantine, stream: stream, fleet: fleet, desk: desk, time: time,
+            quarantine: quarantine, stream: backbone.stream, fleet: fleet, desk: desk, time: time,
             log: log.component("quarantine"))
+        sharing?.step(listener)
     }
 
     /// On the archiver's thread, after each version.
@@ -52,11 +66,36 @@ struct FleetParts: Sendable {
         }
     }
 
+    /// What other nodes of a cluster heard.
+    private var listener: FleetSharing.Listener {
+        FleetSharing.Listener(
+            report: { [keeper] in _ = keeper.take($0, isSecondHand: true) },
+            rules: { [rules, fleet, log] in
+                do {
+                    if try rules.adopt($0) { fleet.wantRules(version: $0.message.version) }
+                } catch {
+                    log.error("rules_not_saved", ["error": .string("\(error)")])
+                }
+            })
+    }
+
     func fleetDesk(figures: @escaping @Sendable () -> CentralFigures) -> FleetDesk {
         FleetDesk(
             keeper: keeper, fleet: fleet, rules: rules, quarantine: quarantineDesk, desk: desk, time: time,
-            figures: figures)
+            figures: figures, onReport: { [sharing] in sharing?.tell($0) })
     }
 
-    func start() -> [WorkerThread] { [keeper.start(), desk.start()] }
+    func start() -> [WorkerThread] {
+        var threads = [keeper.start(), desk.start()]
+        if let sharing {
+            let listener = listener
+            threads.append(WorkerThread(name: "sharing", stackBytes: 4 << 20) { sharing.run(listener) })
+        }
+        return threads
+    }
+
+    func stop() {
+        sharing?.stop()
+        keeper.stop()
+    }
 }

@@ -12,6 +12,11 @@ package final class FleetStore: Sendable {
     package struct StoredRules: Sendable {
         package var message: RulesMessage
         package var putAt: Timestamp
+
+        package init(message: RulesMessage, putAt: Timestamp) {
+            self.message = message
+            self.putAt = putAt
+        }
     }
 
     private let database: Mutex<Database>

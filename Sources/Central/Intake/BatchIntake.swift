@@ -20,7 +20,7 @@ package struct IntakeCounters: Sendable, Equatable {
 }
 
 package final class BatchIntake: Sendable {
-    private let stream: EmbeddedStream
+    private let stream: any BatchStream
     private let fleet: Fleet
     private let quarantine: Quarantine
     private let live: LiveHandOver
@@ -29,7 +29,7 @@ package final class BatchIntake: Sendable {
     private let counted = Mutex(IntakeCounters())
 
     package init(
-        stream: EmbeddedStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int,
+        stream: any BatchStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int,
         live: LiveHandOver = LiveHandOver()
     ) {
         self.live = live
@@ -87,7 +87,8 @@ package final class BatchIntake: Sendable {
             }
         }
         let payload = Array(exchange.body)
-        let isQueued = stream.append(header, payload: payload, receivedAt: now) { [self, facts] result in
+        let batch = NewBatch(header: header, payload: payload, lines: lines, receivedAt: now)
+        let isQueued = stream.append(batch) { [self, facts] result in
             switch result {
             case .success(let position):
                 live.offer(facts, at: position)

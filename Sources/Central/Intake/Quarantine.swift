@@ -11,6 +11,7 @@
 // are no names in them.
 
 package import Models
+package import ObjectStore
 import Crypto
 import FoundationEssentials
 import SQLite
@@ -41,15 +42,19 @@ package final class Quarantine: Sendable {
     package static let folder = "_columba"
 
     private let database: Mutex<Database>
-    private let importFolder: String
+    /// Where the archiver leaves its rejects.
+    private let rejects: any ObjectStore
     /// Waiting and retrying, by relay.
     private let waiting = Mutex<[String: Int]>([:])
 
-    /// - Parameter oldPath: where an earlier version kept it; taken over once.
-    package init(vault: String, oldPath: String? = nil) throws {
+    /// - Parameters:
+    ///   - vault: this machine's folder for it.
+    ///   - rejects: the vault itself; nil: it is that folder.
+    ///   - oldPath: where an earlier version kept it; taken over once.
+    package init(vault: String, rejects: (any ObjectStore)? = nil, oldPath: String? = nil) throws {
         try FileSystem.makeDirectories("\(vault)/\(Self.folder)")
         let path = "\(vault)/\(Self.folder)/quarantine.db"
-        importFolder = "\(vault)/\(Self.folder)/quarantine"
+        self.rejects = try rejects ?? LocalObjectStore(directory: vault)
         let database = try Database(path: path, mode: .create)
         try database.setPragma("journal_mode", "wal")
         try database.setPragma("synchronous", "FULL", expecting: "2")
@@ -138,13 +143,11 @@ package final class Quarantine: Sendable {
     /// Takes in the archiver's rejects and leaves their numbers. To be called at start and after each commit that
     /// rejected something.
     package func takeInArchiveRejects(at now: Timestamp) throws {
-        guard FileSystem.isDirectory(importFolder) else { return }
-        for name in try FileSystem.list(importFolder).sorted()
-        where name.hasSuffix(".ndjson") && !name.hasSuffix(Self.numbersSuffix) {
-            let path = "\(importFolder)/\(name)"
+        for key in try rejects.list(ArchiveCommitter.quarantineFolder).map(\.key)
+        where key.hasSuffix(".ndjson") && !key.hasSuffix(Self.numbersSuffix) {
             var entries: [Entry] = []
             var numbers: [UInt8] = []
-            for line in try FileSystem.read(path).split(separator: 0x0a) {
+            for line in (try rejects.get(key) ?? []).split(separator: 0x0a) {
                 guard var reject = try? JSONDecoder().decode(ArchiveReject.self, from: Data(line)),
                     let bytes = reject.line_base64.flatMap({ Data(base64Encoded: $0) })
                 else { continue }
@@ -156,8 +159,8 @@ package final class Quarantine: Sendable {
                 numbers += [UInt8](try JSONEncoder().encode(reject)) + [0x0a]
             }
             try insert(entries)
-            try FileSystem.writeAtomically(path.dropLast(".ndjson".count) + Self.numbersSuffix, numbers, mode: 0o600)
-            try FileSystem.remove(path)
+            try rejects.put(key.dropLast(".ndjson".count) + Self.numbersSuffix, numbers)
+            try rejects.remove(key)
         }
     }
 

@@ -16,14 +16,14 @@ final class QuarantineDesk: Sendable {
     private static let compressionLevel: Int32 = 1
 
     private let quarantine: Quarantine
-    private let stream: EmbeddedStream
+    private let stream: any BatchStream
     private let fleet: Fleet
     private let desk: Desk
     private let time: any TimeSource
     private let log: Log
 
     init(
-        quarantine: Quarantine, stream: EmbeddedStream, fleet: Fleet, desk: Desk, time: any TimeSource, log: Log
+        quarantine: Quarantine, stream: any BatchStream, fleet: Fleet, desk: Desk, time: any TimeSource, log: Log
     ) {
         self.quarantine = quarantine
         self.stream = stream
@@ -132,7 +132,8 @@ final class QuarantineDesk: Sendable {
         let moved = try quarantine.move(
             id, from: [.waiting], to: .retrying, by: decision.by, note: decision.note, at: now)
         guard moved else { throw Self.decided(record) }
-        let isQueued = stream.append(header, payload: payload, receivedAt: record.receivedAt) { [self] result in
+        let batch = NewBatch(header: header, payload: payload, lines: lines, receivedAt: record.receivedAt)
+        let isQueued = stream.append(batch) { [self] result in
             // On the stream's thread: the note of it is for the desk's. Where that is not possible, a start finds out.
             desk.enqueue { [self] in appended(id, result) }
         }

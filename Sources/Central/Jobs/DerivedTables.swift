@@ -31,17 +31,20 @@ final class DerivedTables: Sendable {
         return bytes.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5f }
     }
 
-    /// All there are, by name.
-    func names() -> [String] {
-        guard let path = lake.localPath(Self.folder), let found = try? FileSystem.list(path) else { return [] }
-        return found.filter { Self.isName($0) && FileSystem.isDirectory("\(path)/\($0)/_delta_log") }.sorted()
+    /// Those that have a log, by name; `mayBe` is asked first, for each look is a question to the store.
+    private func names(_ mayBe: (String) -> Bool) -> [String] {
+        guard let found = try? lake.folders(Self.folder) else { return [] }
+        return found.filter { name in
+            guard Self.isName(name), mayBe(name) else { return false }
+            return ((try? lake.folders("\(Self.folder)/\(name)")) ?? []).contains("_delta_log")
+        }
     }
 
     /// `Self.mentions` decides which; a statement that asks for the catalogue gets all.
     func add(to views: inout LakeViews, mentionedIn sql: String) {
         let sql = sql.lowercased()
         let wantsAll = sql.contains("information_schema") || sql.contains("duckdb_")
-        let names = names().filter { wantsAll || sql.contains($0) }
+        let names = names { wantsAll || sql.contains($0) }
         guard !names.isEmpty else { return }
         var script = "create schema \(Self.folder);\n"
         var paths: [String] = []
@@ -75,7 +78,7 @@ final class DerivedTables: Sendable {
         let names = columns.map { SQLText.identifier($0.name) }
         // Nobody's log reaches beyond its own folder.
         guard snapshot.files.keys.allSatisfy({ !$0.split(separator: "/").contains("..") }) else { throw Unreadable() }
-        let files = snapshot.files.keys.sorted().compactMap { table.store.localPath("\(table.schema.name)/\($0)") }
+        let files = try table.localFiles(snapshot.files.keys)
         guard !files.isEmpty else {
             let empty = zip(names, columns).map { "null::\($1.type.duckDBName) as \($0)" }.joined(separator: ", ")
             return ("select \(empty) where false", [])

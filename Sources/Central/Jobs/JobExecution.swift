@@ -95,7 +95,23 @@ struct JobExecution: Sendable {
     private func compute(
         _ job: JobDefinition, _ instant: Timestamp, _ scratch: String, _ isCancelled: @escaping @Sendable () -> Bool
     ) throws -> DerivedWriter.Result {
-        let views = try views(job.sql + " " + job.inputs.joined(separator: " "))
+        try AbsentFiles.run(
+            time: time, timeoutSeconds: job.timeoutSeconds, isCancelled: isCancelled,
+            views: { try views(job.sql + " " + job.inputs.joined(separator: " ")) },
+            { views in
+                do {
+                    return try compute(job, instant, scratch, views, isCancelled)
+                } catch let error as DuckDBError {
+                    views.absent?.note(error)
+                    throw error
+                }
+            })
+    }
+
+    private func compute(
+        _ job: JobDefinition, _ instant: Timestamp, _ scratch: String, _ views: LakeViews,
+        _ isCancelled: @escaping @Sendable () -> Bool
+    ) throws -> DerivedWriter.Result {
         let isCSV = job.output == .files(folder: folder(job), format: .csv)
         let path = "\(scratch)/result.\(isCSV ? "csv" : "parquet")"
         let limits = DuckDBSandbox.Limits(

@@ -47,11 +47,19 @@ package final class JobService: Sendable {
     let time: any TimeSource
     let state = Monitor(State())
     private let store: JobHistoryStore
+    private let isWanted: @Sendable () -> Bool
     private let log: Log
     private static let secondsPerLook = 1.0
 
-    init(_ configuration: Configuration, execution: JobExecution, time: any TimeSource, log: Log) throws {
+    /// - Parameter isWanted: whether this is the node of a cluster that begins what is due. Were two of them to think
+    ///   so,
+    ///   the commit would still know each instant once.
+    init(
+        _ configuration: Configuration, execution: JobExecution, time: any TimeSource, log: Log,
+        isWanted: @escaping @Sendable () -> Bool = { true }
+    ) throws {
         self.configuration = configuration
+        self.isWanted = isWanted
         self.execution = execution
         self.time = time
         self.log = log
@@ -88,6 +96,7 @@ package final class JobService: Sendable {
     /// Looks at files and clock once, and begins what is due.
     func step() {
         lookAtFiles()
+        guard isWanted() else { return }
         let (now, monotonic) = (now, monotonic)
         let events = state.withLock { state -> [JobScheduler.Event] in
             guard !state.isStopping else { return [] }

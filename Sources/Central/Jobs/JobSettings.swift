@@ -3,7 +3,6 @@
 import Configuration
 import DuckDB
 import Log
-import ObjectStore
 import System
 
 package struct JobSettings: Sendable, Equatable {
@@ -31,20 +30,21 @@ package struct JobSettings: Sendable, Equatable {
 }
 
 extension JobService {
-    /// `queries` says what a statement sees. `lake`: its directory, for results on their way.
+    /// `queries` says what a statement sees.
     static func make(
-        _ configuration: CentralConfiguration, duckDB: DuckDBExecutable, lake: LocalObjectStore, queries: QueryService,
-        time: any TimeSource, log: Log
+        _ configuration: CentralConfiguration, _ stores: CentralStores, duckDB: DuckDBExecutable,
+        queries: QueryService, time: any TimeSource, log: Log, isWanted: @escaping @Sendable () -> Bool = { true }
     ) throws -> JobService {
-        let scratch = "\(lake.directory)/_columba/jobs"
-        let tables = DerivedTables(lake: lake, duckDB: duckDB, scratchDirectory: scratch)
+        let scratch = "\(stores.scratch)/jobs"
+        let tables = DerivedTables(lake: stores.lake, duckDB: duckDB, scratchDirectory: scratch)
         let execution = JobExecution(
             duckDB: duckDB, memoryBytes: configuration.jobs.memoryBytes, threads: configuration.query.threads,
             scratchDirectory: scratch, exportsDirectory: configuration.jobs.exportsDirectory,
-            views: { try queries.views(for: $0) }, writer: DerivedWriter(lake: lake, tables: tables), time: time)
+            views: { try queries.views(for: $0) }, writer: DerivedWriter(lake: stores.lake, tables: tables), time: time)
         var settings = JobService.Configuration(
             directory: configuration.jobs.directory, stateDirectory: "\(configuration.dataDirectory)/jobs")
         settings.maxConcurrent = configuration.jobs.maxConcurrent
-        return try JobService(settings, execution: execution, time: time, log: log.component("jobs"))
+        return try JobService(
+            settings, execution: execution, time: time, log: log.component("jobs"), isWanted: isWanted)
     }
 }

@@ -12,7 +12,9 @@ struct LiveAnswers: Sendable {
         ("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"),
     ]
 
-    func summary(_ exchange: HTTPExchange) { exchange.respond(CentralRoutes.json(live.json())) }
+    func summary(_ exchange: HTTPExchange) {
+        exchange.respond(JSONTable.live.answer(exchange, CentralRoutes.json(live.json())))
+    }
 
     func followSummary(_ exchange: HTTPExchange) {
         let followers = live.followers
@@ -47,7 +49,7 @@ struct LiveAnswers: Sendable {
     }
 
     func alerts(_ exchange: HTTPExchange, now: Timestamp) {
-        let items = exchange.queryItems
+        let items = exchange.queryItems.filter { $0.name != "format" }
         QueryThread.run(exchange) { [live] isCancelled throws(Problem) in
             let found = try live.list(try Self.filter(items, now: now), isCancelled: isCancelled)
             var json = JSONWriter(reservedBytes: 16 << 10)
@@ -55,7 +57,7 @@ struct LiveAnswers: Sendable {
                 json.key("alerts")
                 json.array { json in for alert in found { json.raw(alert.json()) } }
             }
-            exchange.respond(CentralRoutes.json(json.bytes))
+            exchange.respond(JSONTable.alerts.answer(exchange, CentralRoutes.json(json.bytes)))
         }
     }
 

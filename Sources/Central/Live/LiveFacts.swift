@@ -65,15 +65,16 @@ package final class LiveHandOver: Sendable {
     }
 
     private let state = Mutex(State())
+    private let maxRecords: Int
 
-    package init() {}
+    package init(maxRecords: Int = LiveHandOver.maxRecords) { self.maxRecords = maxRecords }
 
     /// Records handed over that the view has not taken.
     package var waiting: Int { state.withLock { $0.records } }
 
     package func offer(_ facts: LiveFacts, at position: Int64) {
         state.withLock { state in
-            guard state.facts[position] == nil, state.records + facts.records.count <= Self.maxRecords else { return }
+            guard state.facts[position] == nil, state.records + facts.records.count <= maxRecords else { return }
             state.facts[position] = facts
             state.records += facts.records.count
         }

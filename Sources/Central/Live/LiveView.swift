@@ -34,7 +34,7 @@ package final class LiveView: Sendable {
 
     package let alerts: LiveAlerts
     package let followers = LiveFollowers()
-    private let stream: EmbeddedStream
+    private let stream: any BatchStream
     private let handOver: LiveHandOver
     private let archived: ArchivedAlerts
     private let pseudonyms: HMACSHA256
@@ -44,7 +44,7 @@ package final class LiveView: Sendable {
 
     /// - Parameter pseudonymKey: turns an alert's name into the archive's `person_id`.
     package init(
-        stream: EmbeddedStream, queries: QueryService, pseudonymKey: [UInt8], time: any TimeSource, log: Log,
+        stream: any BatchStream, queries: QueryService, pseudonymKey: [UInt8], time: any TimeSource, log: Log,
         alerts: LiveAlerts = LiveAlerts(), handOver: LiveHandOver = LiveHandOver()
     ) {
         self.handOver = handOver

@@ -9,27 +9,33 @@ package final class AnalystConsole: CentralConsole {
     private let jobs: JobService
     private let instruments: CentralMetrics
     private let figures: @Sendable () -> CentralFigures
-    private let readiness: @Sendable () -> Bool
+    private let clusterFigures: @Sendable () -> ClusterFigures
+    private let troublesNow: @Sendable () -> [String]
     private let moreMetrics: @Sendable () -> [UInt8]
 
     init(
         queries: QueryService, jobs: JobService, figures: @escaping @Sendable () -> CentralFigures,
-        readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
+        cluster: @escaping @Sendable () -> ClusterFigures, troubles: @escaping @Sendable () -> [String],
+        moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.queries = queries
         self.jobs = jobs
         self.figures = figures
-        self.readiness = readiness
+        clusterFigures = cluster
+        troublesNow = troubles
         self.moreMetrics = moreMetrics
         instruments = CentralMetrics(figures)
     }
 
     package func status() -> [UInt8] { figures().statusJSON() }
     package func relays() -> [UInt8] { figures().relaysJSON() }
-    package func metrics() -> [UInt8] { instruments.render() + jobs.metrics() + moreMetrics() }
-    package func isReady() -> Bool { readiness() }
+    package func cluster() -> [UInt8] { clusterFigures().json() }
+    package func metrics() -> [UInt8] {
+        instruments.render() + clusterFigures().metrics() + jobs.metrics() + moreMetrics()
+    }
+    package func troubles() -> [String] { troublesNow() }
     package func jobs(_ exchange: HTTPExchange) { jobs.handle(exchange) }
-    package func page() -> [UInt8] { CentralPage.html(figures()) }
+    package func page(hint: String) -> [UInt8] { CentralPage.html(figures(), hint: hint) }
 
     // MARK: SQL
 
@@ -77,7 +83,8 @@ package final class AnalystConsole: CentralConsole {
 }
 
 enum CentralPage {
-    static func html(_ figures: CentralFigures) -> [UInt8] {
+    /// Without the explorer's files. `hint` has no markup in it.
+    static func html(_ figures: CentralFigures, hint: String) -> [UInt8] {
         let links = [
             ("/v1/status", "status"), ("/v1/relays", "relays"), ("/metrics", "metrics"),
             ("/openapi.json", "interface description"),
@@ -87,7 +94,7 @@ enum CentralPage {
         return Array(
             """
             <!doctype html><html lang="en"><meta charset="utf-8"><title>Columba central</title>
-            <h1>Columba central</h1>
+            <h1>Columba central</h1><p>\(hint)</p>
             <p>\(figures.archive.reports) reports, \(figures.archive.duplicates) duplicates and \
             \(figures.archive.alerts) alert records in \(figures.archive.files) files, \(figures.archive.bytes) bytes; \
             version \(figures.archive.version); complete through \(through).</p>

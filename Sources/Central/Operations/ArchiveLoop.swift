@@ -25,7 +25,7 @@ package final class ArchiveLoop: Sendable {
     private static let retrySeconds = 2.0
 
     private let archiver: Archiver
-    private let stream: EmbeddedStream
+    private let stream: any BatchStream
     private let configuration: CentralConfiguration.Archive
     private let time: any TimeSource
     private let log: Log
@@ -37,7 +37,7 @@ package final class ArchiveLoop: Sendable {
     /// - Parameter onCommit: called on the archiver's thread after each version, with the quarantine's ids of records
     ///   that were tried again in it.
     package init(
-        archiver: Archiver, stream: EmbeddedStream, configuration: CentralConfiguration.Archive, time: any TimeSource,
+        archiver: Archiver, stream: any BatchStream, configuration: CentralConfiguration.Archive, time: any TimeSource,
         log: Log, onFatal: @escaping @Sendable (String) -> Void,
         onCommit: @escaping @Sendable (ArchiveCommit, [String]) -> Void = { _, _ in }
     ) {

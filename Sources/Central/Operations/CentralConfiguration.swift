@@ -1,6 +1,7 @@
 // central.json5 as a value: every key of contract §8 that central knows, with its default, unit and limits.
 
 package import Configuration
+package import PageFiles
 import System
 
 package struct CentralConfiguration: Sendable, Equatable {
@@ -48,11 +49,16 @@ package struct CentralConfiguration: Sendable, Equatable {
     package var dataDirectory: String
     package var lake: String
     package var vault: String
+    /// How `s3://` places are reached.
+    package var storage: StorageSettings?
     package var archive = Archive()
     package var query = Query()
     package var limits = Limits()
     package var jobs = JobSettings()
     package var security = Security()
+    package var cluster = ClusterSettings()
+    /// A tile server of the station's own; nil: the packaged coastline.
+    package var map: MapSettings?
 }
 
 extension CentralConfiguration {
@@ -69,22 +75,28 @@ extension CentralConfiguration {
         var reader = try ConfigurationReader(node, environment: environment)
         let listen = try ListenAddress(reader.requiredString("listen"), key: "listen")
         let dataDirectory = absolute(try reader.requiredString("data_dir"))
-        let lake = try reader.string("lake") ?? "\(dataDirectory)/lake"
-        let vault = try reader.string("vault") ?? "\(dataDirectory)/vault"
-        for (key, value) in [("lake", lake), ("vault", vault)] where value.contains("://") {
-            throw ConfigurationError(key: key, problem: "only a directory is possible in this version, not \(value)")
+        func place(_ key: String) throws(ConfigurationError) -> String {
+            let text = try reader.string(key) ?? "\(dataDirectory)/\(key)"
+            return try StorageSettings.place(text, key: key, relativeTo: directory)
         }
         var configuration = CentralConfiguration(
-            listen: listen, dataDirectory: dataDirectory, lake: absolute(lake), vault: absolute(vault))
+            listen: listen, dataDirectory: dataDirectory, lake: try place("lake"), vault: try place("vault"))
+        configuration.storage = try StorageSettings.read(
+            &reader, places: [("lake", configuration.lake), ("vault", configuration.vault)], relativeTo: directory,
+            dataDirectory: dataDirectory)
         if let analysts = try reader.string("analyst_listen") {
             configuration.analystListen = try ListenAddress(analysts, key: "analyst_listen")
+        }
+        configuration.cluster = try ClusterSettings.read(&reader, relativeTo: directory)
+        if configuration.cluster.isCluster {
+            configuration.archive.partitions = ClusterStreamSettings.defaultPartitions
         }
         try configuration.readSections(&reader)
         configuration.query.statisticsFolders = configuration.query.statisticsFolders.map(absolute)
         configuration.jobs = try JobSettings.read(&reader, relativeTo: directory, dataDirectory: dataDirectory)
+        configuration.map = try MapSettings.read(&reader)
         configuration.security = try Security.read(&reader, relativeTo: directory)
         try configuration.security.check(listen: listen, analystListen: configuration.analystListen)
-        try configuration.refuseWhatIsNotThereYet(&reader)
         try reader.finish()
         return configuration
     }
@@ -122,23 +134,4 @@ extension CentralConfiguration {
             try section.integer("max_stream_bytes", in: (64 << 20)...(1 << 50)) ?? limits.maxStreamBytes
         try section.finish()
     }
-
-    /// Settings of the contract whose function is still to come are refused by name, never silently ignored.
-    private func refuseWhatIsNotThereYet(_ reader: inout ConfigurationReader) throws(ConfigurationError) {
-        let notYet = "is not available in this version"
-        if case .string(let stream)? = reader.node("stream") {
-            guard stream == "embedded" else {
-                throw ConfigurationError(key: "stream", problem: "only \"embedded\" is possible in this version")
-            }
-        } else if reader.has("stream") {
-            throw ConfigurationError(key: "stream", problem: "a NATS stream \(notYet); use \"embedded\"")
-        }
-        let roles = try reader.strings("roles") ?? Self.allRoles
-        guard Set(roles) == Set(Self.allRoles) else {
-            throw ConfigurationError(
-                key: "roles", problem: "one machine does everything in this version: leave it out, or name all three")
-        }
-    }
-
-    private static let allRoles = ["intake", "archive", "query"]
 }

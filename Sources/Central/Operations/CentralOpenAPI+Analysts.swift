@@ -1,7 +1,7 @@
 // The analysts' addresses in the interface description: reports, exports, statistics, what is live.
 
 extension CentralOpenAPI {
-    private static let filters = [
+    static let filters = [
         item("from", time, "Beginning, included: a time, a day, now, or a time before now such as -24h"),
         item("to", time, "End, not included"),
         item("bbox", #"{"type":"string"}"#, "west,south,east,north in degrees; west may lie beyond east"),
@@ -15,7 +15,7 @@ extension CentralOpenAPI {
         #"{"type":"string","examples":["2026-11-20T05:00:00Z","2026-11-20","-24h","now"]}"#
     private static let identifier = #"{"type":"string","pattern":"^[A-Za-z0-9._-]{1,64}$"}"#
 
-    private static func item(_ name: String, _ schema: String, _ description: String) -> String {
+    static func item(_ name: String, _ schema: String, _ description: String) -> String {
         #"{"name":"\#(name)","in":"query","schema":\#(schema),"description":"\#(description)"}"#
     }
 
@@ -24,12 +24,12 @@ extension CentralOpenAPI {
             "limit", #"{"type":"integer","minimum":1,"maximum":\#(maximum),"default":\#(initial)}"#, "At most so many")
     }
 
-    private static func choice(_ name: String, _ values: [String], _ description: String) -> String {
+    static func choice(_ name: String, _ values: [String], _ description: String) -> String {
         let list = values.map { "\"\($0)\"" }.joined(separator: ",")
         return item(name, #"{"enum":[\#(list)]}"#, description)
     }
 
-    private static func get(
+    static func get(
         _ path: String, _ summary: String, _ parameters: [String] = [], answers types: [String] = ["application/json"]
     ) -> String {
         let content = types.map { "\"\($0)\":{}" }.joined(separator: ",")
@@ -47,6 +47,8 @@ extension CentralOpenAPI {
             """#
     }
 
+    private static let twin = choice("format", ["json", "csv"], "json unless said otherwise")
+
     private static let tables = [
         "application/json", "text/csv", "application/vnd.apache.parquet", "application/x-ndjson",
         "application/geo+json",
@@ -56,14 +58,16 @@ extension CentralOpenAPI {
         get(
             "/v1/reports", "Reports by time and identity, a page at a time",
             [
-                filters, limit(10_000, 100), choice("order", ["newest", "oldest"], "newest unless said otherwise"),
-                choice("format", ["json", "csv", "parquet", "ndjson", "geojson"], "json unless said otherwise"),
+                selection, limit(10_000, 100), choice("order", ["newest", "oldest"], "newest unless said otherwise"),
+                choice(
+                    "format", ["json", "csv", "parquet", "ndjson", "geojson", "sql"],
+                    "json unless said otherwise; sql: what would run"),
                 item("cursor", #"{"type":"string"}"#, "The next_cursor (X-Next-Cursor) of the page before"),
             ], answers: tables),
         get(
             "/v1/export", "All reports that fit, as one file, or with estimate how many and how large",
             [
-                filters, choice("format", ["parquet", "csv", "geojson", "ndjson"], "parquet unless said otherwise"),
+                selection, choice("format", ["parquet", "csv", "geojson", "ndjson"], "parquet unless said otherwise"),
                 item("where", #"{"type":"string"}"#, "An SQL condition over the columns of reports"),
                 choice("estimate", ["true", "false"], "true: only the number of reports and about how many bytes"),
             ], answers: tables),
@@ -77,7 +81,7 @@ extension CentralOpenAPI {
                 choice("format", ["json", "csv", "parquet", "sql"], "json unless said otherwise; sql: what would run"),
                 limit(10_000_000, 100_000),
             ], answers: tables + ["application/sql"]),
-        get("/v1/live", "Running figures of the last hour"),
+        get("/v1/live", "Running figures of the last hour; as CSV its minutes", [twin], answers: tables),
         get("/v1/live/stream", "The running figures as Server-Sent Events", answers: ["text/event-stream"]),
         get(
             "/v1/alerts", "Alerts of all relays with their states, newest first, persons by person_id",
@@ -85,8 +89,8 @@ extension CentralOpenAPI {
                 choice("state", ["raised", "acknowledged", "shelved", "closed"], "Only these"),
                 choice("severity", ["info", "warning", "critical"], "Only these"),
                 item("since", time, "Only those raised since then"), item("relay_id", identifier, "Only this relay's"),
-                limit(10_000, 100),
-            ]),
+                limit(10_000, 100), twin,
+            ], answers: tables),
         get(
             "/v1/alerts/stream", "Alerts and their changes as Server-Sent Events",
             [

@@ -8,13 +8,16 @@ extension CentralOpenAPI {
                 "summary": "How far the archive is complete, relay by relay",
                 "parameters": [
                   {"name":"from","in":"query","schema":{"$ref":"#/components/schemas/Time"}},
-                  {"name":"to","in":"query","schema":{"$ref":"#/components/schemas/Time"}}
+                  {"name":"to","in":"query","schema":{"$ref":"#/components/schemas/Time"}},
+                  {"name":"format","in":"query","schema":{"enum":["json","csv"],"default":"json"}}
                 ],
                 "responses": {
                   "200": {
                     "description": "Complete through, gaps, waiting, lost, last contact",
                     "headers": {"X-Complete-Through":{"schema":{"type":"string"}}},
-                    "content": {"application/json":{"schema":{"$ref":"#/components/schemas/Completeness"}}}
+                    "content": {
+                      "application/json": {"schema":{"$ref":"#/components/schemas/Completeness"}}, "text/csv": {}
+                    }
                   },
                   "default": {"$ref":"#/components/responses/Problem"}
                 }

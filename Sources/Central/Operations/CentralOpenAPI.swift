@@ -97,16 +97,27 @@ enum CentralOpenAPI {
               }
             },
             \#(analystPaths),
+            \#(explorerPaths),
             \#(JobOpenAPI.paths)
             "/v1/relays": {
               "get": {
                 "summary": "The fleet: received, archived, waiting, complete through",
-                "parameters": [],
+                "parameters": [{"name":"format","in":"query","schema":{"enum":["json","csv"],"default":"json"}}],
                 "responses": {
                   "200": {
                     "description": "The fleet: received, archived, waiting, complete through",
-                    "content": {"application/json":{}}
+                    "content": {"application/json":{},"text/csv":{}}
                   },
+                  "default": {"$ref":"#/components/responses/Problem"}
+                }
+              }
+            },
+            "/v1/cluster": {
+              "get": {
+                "summary": "Nodes, who has which partition, how far each is archived; one node where central is alone",
+                "parameters": [],
+                "responses": {
+                  "200": {"description":"As this node sees it","content":{"application/json":{}}},
                   "default": {"$ref":"#/components/responses/Problem"}
                 }
               }

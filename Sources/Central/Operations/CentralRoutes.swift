@@ -2,15 +2,18 @@
 
 package import HTTPServer
 import Models
+import PageFiles
 import SyncProtocol
 
 /// What answers analysts and operators.
 package protocol CentralConsole: Sendable {
     func status() -> [UInt8]
     func relays() -> [UInt8]
+    func cluster() -> [UInt8]
     func metrics() -> [UInt8]
-    func isReady() -> Bool
-    func page() -> [UInt8]
+    /// Why this node is not ready; empty: it is.
+    func troubles() -> [String]
+    func page(hint: String) -> [UInt8]
     func sql(_ exchange: HTTPExchange)
     func jobs(_ exchange: HTTPExchange)
 }
@@ -20,37 +23,51 @@ package struct CentralRoutes: HTTPHandler {
     private let console: any CentralConsole
     private let analysts: AnalystRoutes
     private let desk: FleetDesk
+    private let explorer: ExplorerPage
     private let takesBatches: Bool
     private let servesAnalysts: Bool
+    private let answersQueries: Bool
 
     /// A statement with its JSON around it.
     private static let statementBytes = 256 << 10
 
     init(
         intake: BatchIntake, console: any CentralConsole, analysts: AnalystRoutes, desk: FleetDesk,
-        takesBatches: Bool, servesAnalysts: Bool
+        explorer: ExplorerPage, takesBatches: Bool, servesAnalysts: Bool, answersQueries: Bool = true
     ) {
+        self.answersQueries = answersQueries
         self.intake = intake
         self.console = console
         self.analysts = analysts
         self.desk = desk
+        self.explorer = explorer
         self.takesBatches = takesBatches
         self.servesAnalysts = servesAnalysts
     }
 
     private enum Route {
         case batch(BatchName), acknowledgements(String, String), sql, analyst, jobs(String), page(String), desk(
-            DeskRoute)
+            DeskRoute), explorer
+
+        /// What only a node with the role `query` answers.
+        var isQuery: Bool {
+            switch self {
+            case .sql, .analyst, .jobs: true
+            case .batch, .acknowledgements, .page, .desk, .explorer: false
+            }
+        }
     }
 
     private func route(_ path: String) -> Route? {
         switch path {
         case "/livez", "/readyz": return .page(path)
-        case "/", "/metrics", "/v1/status", "/v1/relays", "/openapi.json": return servesAnalysts ? .page(path) : nil
+        case "/metrics", "/v1/status", "/v1/relays", "/v1/cluster", "/openapi.json":
+            return servesAnalysts ? .page(path) : nil
         case "/v1/sql": return servesAnalysts ? .sql : nil
         default: if servesAnalysts, JobService.owns(path) { return .jobs(path) }
         }
         if servesAnalysts, analysts.answers(path) { return .analyst }
+        if servesAnalysts, ExplorerPage.serves(path) { return .explorer }
         if let desk = DeskRoute(path: path, relays: takesBatches, analysts: servesAnalysts) { return .desk(desk) }
         guard takesBatches else { return nil }
         if let name = BatchName(path: path) { return .batch(name) }
@@ -60,6 +77,8 @@ package struct CentralRoutes: HTTPHandler {
 
     package func admit(_ head: HTTPRequestHead) -> HTTPAdmission {
         guard let route = route(head.path) else { return .refuse(Self.notFound) }
+        if let problem = SameOrigin.refusal(head) { return .refuse(HTTPResponse(problem: problem)) }
+        if !answersQueries, route.isQuery { return .refuse(Self.noQueries) }
         let (methods, bytes): ([String], Int) =
             switch route {
             case .batch: (["PUT"], SyncLimits.compressedBatchBytes)
@@ -67,7 +86,7 @@ package struct CentralRoutes: HTTPHandler {
             case .sql: (["POST"], Self.statementBytes)
             case .analyst: (["GET"], 0)
             case .jobs(let path): (JobService.methods(path), 0)
-            case .page: (["GET", "HEAD"], 0)
+            case .page, .explorer: (["GET", "HEAD"], 0)
             case .desk(let desk): (desk.methods, desk.bodyBytes(head.method))
             }
         guard methods.contains(head.method) else {
@@ -90,7 +109,9 @@ package struct CentralRoutes: HTTPHandler {
         case .analyst: analysts.handle(exchange)
         case .desk(let route): desk.handle(exchange, route)
         case .jobs: console.jobs(exchange)
+        case .page("/v1/relays"): exchange.respond(JSONTable.relays.answer(exchange, page("/v1/relays")))
         case .page(let path): exchange.respond(page(path))
+        case .explorer: exchange.respond(explorer.answer(exchange) { console.page(hint: $0) })
         case nil: exchange.respond(Self.notFound)
         }
     }
@@ -99,18 +120,16 @@ package struct CentralRoutes: HTTPHandler {
         switch path {
         case "/livez": return Self.text(200, "live\n")
         case "/readyz":
-            return console.isReady()
-                ? Self.text(200, "ready\n") : Self.text(503, "not ready: the archive is not being written\n")
+            let troubles = console.troubles()
+            return troubles.isEmpty
+                ? Self.text(200, "ready\n") : Self.text(503, "not ready: \(troubles.joined(separator: "; "))\n")
         case "/metrics":
             return HTTPResponse(
                 status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics())
         case "/v1/status": return Self.json(console.status())
         case "/v1/relays": return Self.json(console.relays())
-        case "/openapi.json": return Self.json(Array(CentralOpenAPI.document.utf8))
-        default:
-            var response = HTTPResponse(status: 200, contentType: "text/html; charset=utf-8", body: console.page())
-            response.headers.append(("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"))
-            return response
+        case "/v1/cluster": return Self.json(console.cluster())
+        default: return Self.json(Array(CentralOpenAPI.document.utf8))
         }
     }
 
@@ -124,7 +143,14 @@ package struct CentralRoutes: HTTPHandler {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
     }
 
-    private static var notFound: HTTPResponse {
+    private static var noQueries: HTTPResponse {
+        HTTPResponse(
+            problem: Problem(
+                status: 421, code: "no_query_node",
+                detail: "This node has not the role `query`; /v1/cluster lists those that have."))
+    }
+
+    static var notFound: HTTPResponse {
         HTTPResponse(problem: Problem(status: 404, code: "not_found", detail: "There is nothing at this address."))
     }
 }

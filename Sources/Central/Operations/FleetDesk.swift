@@ -16,11 +16,15 @@ final class FleetDesk: Sendable {
     let desk: Desk
     let time: any TimeSource
     private let figures: @Sendable () -> CentralFigures
+    private let onReport: @Sendable (RelayReport) -> Void
 
+    /// - Parameter onReport: a relay's report was taken.
     init(
         keeper: FleetKeeper, fleet: Fleet, rules: RuleSets, quarantine: QuarantineDesk, desk: Desk,
-        time: any TimeSource, figures: @escaping @Sendable () -> CentralFigures
+        time: any TimeSource, figures: @escaping @Sendable () -> CentralFigures,
+        onReport: @escaping @Sendable (RelayReport) -> Void
     ) {
+        self.onReport = onReport
         self.keeper = keeper
         self.fleet = fleet
         self.rules = rules
@@ -64,7 +68,7 @@ final class FleetDesk: Sendable {
                 status: 422, code: "invalid_report",
                 detail: "The report is of another relay, or holds numbers that no relay can have.")
         }
-        _ = keeper.take(report)
+        if keeper.take(report) { onReport(report) }
         var output = JSONWriter()
         output.object { $0.member("rules_version", fleet.rulesVersion) }
         return CentralRoutes.json(output.bytes)
@@ -87,7 +91,7 @@ final class FleetDesk: Sendable {
         if let through = figures.completeThrough {
             response.headers.append(("X-Complete-Through", through.rfc3339))
         }
-        return response
+        return JSONTable.completeness.answer(exchange, response)
     }
 
     private func retire(_ exchange: HTTPExchange, _ relayID: String) {

@@ -9,11 +9,13 @@ package struct AnalystRoutes: Sendable {
     private let queries: QueryService
     private let statistics: StatisticsAnswers
     private let live: LiveAnswers
+    private let explorer: ExplorerRoutes
     private let time: any TimeSource
 
     init(_ queries: QueryService, _ live: LiveView, _ configuration: CentralConfiguration.Query, time: any TimeSource) {
         self.queries = queries
         self.live = LiveAnswers(live: live)
+        explorer = ExplorerRoutes(queries: queries)
         self.time = time
         let library = StatisticsLibrary(
             builtIn: StatisticsLibrary.locateBuiltIn(), folders: configuration.statisticsFolders, queries: queries)
@@ -26,6 +28,7 @@ package struct AnalystRoutes: Sendable {
         case "/v1/reports", "/v1/export", "/v1/sql/helpers", "/v1/stats", "/v1/live", "/v1/live/stream", "/v1/alerts",
             "/v1/alerts/stream":
             true
+        case _ where ExplorerPath(path: path) != nil: true
         default:
             path.hasPrefix(StatisticsAnswers.prefix)
                 && Statistic.isValidName(String(path.dropFirst(StatisticsAnswers.prefix.count)))
@@ -33,6 +36,7 @@ package struct AnalystRoutes: Sendable {
     }
 
     package func handle(_ exchange: HTTPExchange) {
+        if let path = ExplorerPath(path: exchange.path) { return explorer.handle(exchange, path, now: now) }
         switch exchange.path {
         case "/v1/reports": reports(exchange)
         case "/v1/export": export(exchange)
@@ -60,7 +64,13 @@ package struct AnalystRoutes: Sendable {
     }
 
     private func reports(_ exchange: HTTPExchange) {
-        let items = exchange.queryItems
+        let asSQL = exchange.queryItem("format") == "sql"
+        let items = exchange.queryItems.filter { !asSQL || $0.name != "format" }
+        guard !asSQL else {
+            return ExplorerRoutes.respondSQL(exchange) { () throws(Problem) in
+                try ReportPage(items, now: now).request.sql
+            }
+        }
         QueryThread.answer(exchange) { [queries, now] isCancelled throws(Problem) in
             try queries.run(ReportPage(items, now: now).request, isCancelled: isCancelled)
         }

@@ -15,12 +15,16 @@ struct LakeViews {
     private(set) var relaysScript = ""
     /// Reads more than the archive's own tables.
     private(set) var hasOthers = false
+    /// For lakes that are not on this machine; nil: every file is here.
+    let absent: AbsentFiles?
 
-    mutating func add(_ table: DeltaTable, _ snapshot: DeltaSnapshot) {
+    init(absent: AbsentFiles? = nil) { self.absent = absent }
+
+    mutating func add(_ table: DeltaTable, _ snapshot: DeltaSnapshot) throws {
         let schema = table.schema
         versions.append(snapshot.version)
         let names = schema.columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
-        let files = snapshot.files.keys.sorted().compactMap { table.store.localPath("\(schema.name)/\($0)") }
+        let files = try absent?.paths(table, snapshot) ?? table.localFiles(snapshot.files.keys)
         guard !files.isEmpty else {
             let columns = schema.columns.map { "null::\($0.type.duckDBName) as \(SQLText.identifier($0.name))" }
             script += "create view \(schema.name) as select \(columns.joined(separator: ", ")) where false;\n"

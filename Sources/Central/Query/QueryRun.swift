@@ -69,6 +69,7 @@ struct QueryRun {
             sandbox = started
             return try body(started, SQLText.query(request.sql, tag: tag))
         } catch {
+            views.absent?.note(error)
             let position = sandbox.flatMap {
                 QueryProblem.parserPosition(error, sql: request.sql, tag: tag, $0)
             }

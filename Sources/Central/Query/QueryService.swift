@@ -58,15 +58,23 @@ package final class QueryService: Sendable {
         try check(request.sql, request.limit)
         return try admitted(isExport: request.isExport) { () throws(Problem) -> QueryAnswer in
             try Self.archiveErrors {
-                let views = try views(for: request.sql)
-                let spare = request.isExport || views.hasOthers ? nil : spares.take(for: views.versions)
-                let run = QueryRun(
-                    request: request, configuration: configuration,
-                    scratch: try spare?.scratch ?? QueryScratch(in: configuration.scratchDirectory), spare: spare,
-                    completeThrough: completeThrough(), time: time, isCancelled: isCancelled)
-                return try run.answer(views)
+                let seconds = request.isExport ? configuration.exportTimeoutSeconds : configuration.timeoutSeconds
+                return try AbsentFiles.run(
+                    time: time, timeoutSeconds: seconds, isCancelled: isCancelled,
+                    views: { try views(for: request.sql) }, { try run(request, $0, isCancelled) })
             }
         }
+    }
+
+    private func run(
+        _ request: QueryRequest, _ views: LakeViews, _ isCancelled: @escaping () -> Bool
+    ) throws -> QueryAnswer {
+        let spare = request.isExport || views.hasOthers ? nil : spares.take(for: views.versions)
+        let run = QueryRun(
+            request: request, configuration: configuration,
+            scratch: try spare?.scratch ?? QueryScratch(in: configuration.scratchDirectory), spare: spare,
+            completeThrough: completeThrough(), time: time, isCancelled: isCancelled)
+        return try run.answer(views)
     }
 
     /// The columns of each statement, or what is wrong with it: nothing is read but the files' schemas.
@@ -87,6 +95,8 @@ package final class QueryService: Sendable {
 
     /// A thread's body: keeps a process ready for the next query; ends after `stopSpares`.
     package func keepSpare() {
+        // Of a lake that is not on this machine: what a query opens is fetched for it.
+        guard lake.localBytesLimit == nil else { return }
         spares.keep(
             versions: { [self] in try? views(for: "").versions },
             make: { [self] in try? makeSpare() })
@@ -166,8 +176,13 @@ package final class QueryService: Sendable {
         }
     }
 
-    /// The newest committed versions. A table nobody has created yet is an empty view.
-    func views(for sql: String) throws -> LakeViews {
+    /// The days of the newest committed version of `reports`, from its log alone.
+    package func lakeDays() throws(Problem) -> LakeDays {
+        try Self.archiveErrors { LakeDays(try openTables()[0].refresh()) }
+    }
+
+    /// `reports`, `duplicates`, `alerts`.
+    private func openTables() throws -> [DeltaTable] {
         var tables = tables.withLock { $0 }
         if tables.isEmpty {
             let runner = DuckDBRunner(
@@ -180,11 +195,23 @@ package final class QueryService: Sendable {
             let opened = tables
             self.tables.withLock { $0 = opened }
         }
-        var views = LakeViews()
-        for table in tables { views.add(table, try table.refresh()) }
+        return tables
+    }
+
+    /// The newest committed versions. A table nobody has created yet is an empty view.
+    func views(for sql: String) throws -> LakeViews {
+        var views = LakeViews(absent: absentFiles())
+        for table in try openTables() { try views.add(table, try table.refresh()) }
         views.addRelays(relays())
         derived.add(to: &views, mentionedIn: sql)
         views.addHelpers()
         return views
+    }
+
+    private func absentFiles() -> AbsentFiles? {
+        guard lake.localBytesLimit != nil else { return nil }
+        let runner = DuckDBRunner(
+            .init(executable: configuration.duckDB, temporaryDirectory: configuration.scratchDirectory))
+        return AbsentFiles(directory: "\(configuration.scratchDirectory)/absent", duckDB: runner)
     }
 }

@@ -8,10 +8,13 @@ package import Models
 
 struct ReportSelection {
     private(set) var conditions: [String] = []
+    /// Included; and not included.
+    let from: Timestamp?
+    let to: Timestamp?
 
     init(_ query: inout AnalystQuery) throws(Problem) {
-        let from = try query.time("from")
-        let to = try query.time("to")
+        from = try query.time("from")
+        to = try query.time("to")
         if let from, let to, to < from { throw AnalystQuery.invalid("to is before from", "to") }
         if let from {
             conditions += ["date >= \(Self.day(from))", "\(Self.time) >= \(Self.literal(from))"]
@@ -41,12 +44,13 @@ struct ReportSelection {
             }
             conditions.append("starts_with(cell, \(SQLText.literal(cell)))")
         }
+        conditions += try Self.furtherConditions(&query)
     }
 
     static let time = "report_time(observed_at, received_at, time_suspect)"
     private static let geohash = Set("0123456789bcdefghjkmnpqrstuvwxyz".utf8)
 
-    static func literal(_ time: Timestamp) -> String { "make_timestamptz(\(time.microseconds))" }
+    static func literal(_ time: Timestamp) -> String { "timestamptz '\(time.rfc3339)'" }
     static func day(_ time: Timestamp) -> String { "date '\(time.utcDay)'" }
 
     /// `west,south,east,north` in degrees, as in GeoJSON; west beyond east crosses the 180th meridian.

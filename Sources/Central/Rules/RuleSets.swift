@@ -11,9 +11,14 @@ import Synchronization
 package final class RuleSets: Sendable {
     private let store: FleetStore
     private let sets: Mutex<[FleetStore.StoredRules]>
+    private let publish: @Sendable (FleetStore.StoredRules) throws -> Void
 
-    package init(store: FleetStore) throws {
+    /// - Parameter publish: tells a cluster's other nodes; what it throws, nobody has put.
+    package init(
+        store: FleetStore, publish: @escaping @Sendable (FleetStore.StoredRules) throws -> Void = { _ in }
+    ) throws {
         self.store = store
+        self.publish = publish
         sets = Mutex(try store.ruleSets())
     }
 
@@ -42,9 +47,18 @@ package final class RuleSets: Sendable {
                 field: "version")
         }
         let stored = FleetStore.StoredRules(message: message, putAt: now)
+        try publish(stored)
         try store.add(stored)
         sets.withLock { $0.append(stored) }
         return stored
+    }
+
+    /// Put at another node. For the thread that listens to them; false: nothing newer than what is known here.
+    package func adopt(_ rules: FleetStore.StoredRules) throws -> Bool {
+        guard rules.message.version > newest?.message.version ?? 0 else { return false }
+        try store.add(rules)
+        sets.withLock { $0.append(rules) }
+        return true
     }
 
     private static func checkedVersion(_ text: [UInt8]) throws -> Int {

@@ -59,7 +59,8 @@ package struct Compactor {
         try FileSystem.makeDirectories(directory)
         let output = "\(directory)/\(Random.hex(bytes: 8)).parquet"
         defer { try? FileSystem.remove(output) }
-        let inputs = job.files.compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }
+        let inputs = try table.localFiles(job.files.map(\.path))
+        defer { table.store.release(job.files.map { table.key($0.path) }) }
 
         try failurePoint(.sort)
         let ranges = FileStatistics.Query(table.schema)

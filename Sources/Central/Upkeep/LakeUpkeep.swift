@@ -70,6 +70,9 @@ package struct LakeUpkeep: Sendable {
         runner = DuckDBRunner(settings)
     }
 
+    /// Nobody is still sending parts of an upload after this.
+    private static let longestUploadSeconds = 24 * 3600.0
+
     private var now: Timestamp { Timestamp(microseconds: time.wallMicroseconds()) }
 
     private var retention: DeltaLogRetention {
@@ -194,6 +197,11 @@ package struct LakeUpkeep: Sendable {
         guard let lock = try waitForLock() else { return [] }
         defer { withExtendedLifetime(lock) {} }
         let grace = graceSeconds ?? configuration.keepRemovedSeconds
+        if !dryRun {
+            for store in [configuration.lake, configuration.vault] {
+                _ = try store.removeUnfinished(olderThanSeconds: max(grace, Self.longestUploadSeconds), now: now)
+            }
+        }
         return try tables.all.reversed().map { table in
             VacuumedTable(
                 table: table.schema.name,

@@ -6,6 +6,7 @@ package import DuckDB
 import FoundationEssentials
 package import Models
 import ObjectStore
+import Crypto
 import System
 
 package struct LakeFinding: Hashable, Sendable, Codable {
@@ -88,13 +89,12 @@ package struct LakeVerification {
         let name = table.schema.name
         var readable: [DeltaFile] = []
         for file in snapshot.files.values.sorted(by: { $0.path < $1.path }) {
+            defer { table.store.release([table.key(file.path)]) }
             if let finding = try bytesDiffer(file, table) {
                 result.findings.append(finding)
-            } else {
-                readable.append(file)
+                continue
             }
-        }
-        for file in readable {
+            readable.append(file)
             if let detail = try rowsDiffer(file, table) {
                 result.findings.append(
                     LakeFinding(table: name, kind: .altered, path: file.path, detail: detail))
@@ -119,11 +119,18 @@ package struct LakeVerification {
     }
 
     private func bytesDiffer(_ file: DeltaFile, _ table: DeltaTable) throws -> LakeFinding? {
-        let key = "\(table.schema.name)/\(file.path)"
+        let key = table.key(file.path)
         func finding(_ kind: LakeFinding.Kind, _ detail: String) -> LakeFinding {
             LakeFinding(table: table.schema.name, kind: kind, path: file.path, detail: detail)
         }
-        guard let path = table.store.localPath(key), let size = FileSystem.fileSize(path) else {
+        let fresh: String?
+        do {
+            fresh = try table.store.freshFile(key)
+        } catch let error as S3Error where error.kind == .damaged {
+            progress(file.bytes)
+            return finding(.altered, "\(error.detail); restore it from a backup of the lake")
+        }
+        guard let path = fresh, let size = FileSystem.fileSize(path) else {
             progress(file.bytes)
             return finding(.missing, "the file is not there; restore it from a backup of the lake")
         }
@@ -143,7 +150,7 @@ package struct LakeVerification {
 
     /// Counts and ranges as the log has them: readers skip files by them.
     private func rowsDiffer(_ file: DeltaFile, _ table: DeltaTable) throws -> String? {
-        guard let path = table.store.localPath("\(table.schema.name)/\(file.path)") else { return nil }
+        let path = try table.store.localFile(table.key(file.path))
         let query = FileStatistics.Query(table.schema)
         let found: FileStatistics
         do {
@@ -183,10 +190,28 @@ package struct LakeVerification {
         return nil
     }
 
+    /// The files themselves, or, where they may not all be on this machine, their key columns in a folder of its own.
+    private func keyFiles(_ files: [DeltaFile], _ table: DeltaTable) throws -> (paths: [String], folder: String?) {
+        guard table.store.localBytesLimit != nil else { return (try table.localFiles(files.map(\.path)), nil) }
+        let folder = "\(duckDB.configuration.temporaryDirectory)/keys-\(Random.hex(bytes: 8))"
+        try FileSystem.makeDirectories(folder)
+        var made: [String] = []
+        try table.store.withLocalFiles(files.map { table.object($0) }) { paths in
+            let output = "\(folder)/\(made.count).parquet"
+            _ = try duckDB.run(
+                "copy (select drone_id, boot, seq from read_parquet(\(SQLText.list(paths)))) "
+                    + "to \(SQLText.literal(output)) (format parquet, compression zstd);")
+            made.append(output)
+        }
+        return (made, folder)
+    }
+
     /// By hash of the drone in so many passes that each fits in memory.
     private func repeatedIdentities(_ files: [DeltaFile], _ table: DeltaTable) throws -> [LakeFinding] {
-        let paths = files.compactMap { table.store.localPath("\(table.schema.name)/\($0.path)") }
-        guard !paths.isEmpty else { return [] }
+        guard !files.isEmpty else { return [] }
+        let keys = try keyFiles(files, table)
+        defer { if let folder = keys.folder { try? FileSystem.removeTree(folder) } }
+        let paths = keys.paths
         let passes = files.reduce(0) { $0 + $1.rows } / identitiesPerPass + 1
         var repeated = 0
         for pass in 0..<passes {

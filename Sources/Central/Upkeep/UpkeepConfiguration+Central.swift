@@ -1,16 +1,10 @@
 // How central's settings become those of the upkeep: the same for the running central and for the commands.
 
 package import DuckDB
-import ObjectStore
-import System
 
 extension UpkeepConfiguration {
-    package init(_ configuration: CentralConfiguration, duckDB: DuckDBExecutable) throws {
-        let lake = FileSystem.canonicalPath(configuration.lake) ?? configuration.lake
-        let vault = FileSystem.canonicalPath(configuration.vault) ?? configuration.vault
-        self.init(
-            lake: try LocalObjectStore(directory: lake), vault: try LocalObjectStore(directory: vault),
-            directory: "\(lake)/_columba/upkeep", duckDB: duckDB)
+    package init(_ configuration: CentralConfiguration, _ stores: CentralStores, duckDB: DuckDBExecutable) {
+        self.init(lake: stores.lake, vault: stores.vault, directory: "\(stores.scratch)/upkeep", duckDB: duckDB)
         let archive = configuration.archive
         compaction.targetBytes = archive.fileBytes
         logSeconds = archive.keepLogHours * 3600

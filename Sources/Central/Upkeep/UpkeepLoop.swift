@@ -21,6 +21,7 @@ package struct UpkeepProgress: Sendable, Hashable {
 package final class UpkeepLoop: Sendable {
     private let upkeep: LakeUpkeep
     private let compacts: Bool
+    private let isWanted: @Sendable () -> Bool
     private let time: any TimeSource
     private let log: Log
     private let isStopping = Monitor(false)
@@ -30,12 +31,15 @@ package final class UpkeepLoop: Sendable {
     private static let secondsAfterFailure = 300.0
     private static let secondsBetweenCleanings = 3600.0
 
-    /// `compacts`: false leaves compaction to the command.
+    /// - Parameters:
+    ///   - compacts: false leaves compaction to the command.
+    ///   - isWanted: whether this is the node of a cluster that does it now.
     package init(
         _ configuration: UpkeepConfiguration, compacts: Bool, time: any TimeSource, log: Log,
-        secondsBetweenRounds: Double = 15
+        secondsBetweenRounds: Double = 15, isWanted: @escaping @Sendable () -> Bool = { true }
     ) {
         self.compacts = compacts
+        self.isWanted = isWanted
         self.secondsBetweenRounds = secondsBetweenRounds
         self.time = time
         self.log = log
@@ -54,6 +58,10 @@ package final class UpkeepLoop: Sendable {
         var tables: ArchiverTables?
         var nextCleaning = time.monotonicNanoseconds() + UInt64(60 * 1e9)
         while !pause(secondsBetweenRounds) {
+            guard isWanted() else {
+                tables = nil
+                continue
+            }
             do {
                 let opened = try tables ?? upkeep.openTables()
                 tables = opened

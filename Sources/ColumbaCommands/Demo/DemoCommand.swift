@@ -11,13 +11,15 @@ enum DemoCommand {
             OptionSpecification("drones", "N", "Number of drones (default 50)"),
             OptionSpecification("reports", "N", "Send N reports as fast as possible, then stay (default: go on)"),
             OptionSpecification("rate", "R", "Reports per second in all (default: 50, unlimited with --reports)"),
+            OptionSpecification(
+                "cluster", nil, "Three centrals on three NATS servers and an object store, not one central"),
             OptionSpecification("data", "DIR", "Keep the data there (default: a temporary folder, removed at the end)"),
             OptionSpecification("exit", nil, "End when all N reports are archived, and print a summary"),
             OptionSpecification("json", nil, "Print the summary as one JSON object"),
             OptionSpecification("seed", "S", "Seed of the simulation (default 1)"),
             OptionSpecification("boot", "B", "The drones' boot (default: one that no run before had)"),
         ],
-        examples: ["columba demo", "columba demo --drones 50 --reports 20000 --exit --json"])
+        examples: ["columba demo", "columba demo --drones 50 --reports 20000 --exit --json", "columba demo --cluster"])
 
     private static let defaultReports = 1_000
     private static let defaultRate = 50.0
@@ -32,7 +34,7 @@ enum DemoCommand {
         // Before any other thread and any child process.
         let interruption = Interruption { isInterrupted.update { $0 = true } }
         defer { interruption.dismiss() }
-        let setup = try DemoSetup(folder: arguments.string("data"))
+        let setup = try DemoSetup(folder: arguments.string("data"), isCluster: arguments.has("cluster"))
         var run = DemoRun(
             setup: setup, console: console, isInterrupted: isInterrupted, endsByItself: arguments.has("exit"))
         do {

@@ -7,32 +7,42 @@ import System
 
 final class DemoProcesses {
     private struct Server {
-        let name: String
+        let plan: ServerPlan
         let process: ChildProcess
-        let logFile: String
+
+        var name: String { plan.name }
     }
 
-    private static let startSeconds = 20.0
+    private static let startSeconds = 60.0
     private static let stopSeconds = 10.0
 
-    private var servers: [Server] = []
+    private var stages: [[Server]] = []
+    private var servers: [Server] { stages.flatMap { $0 } }
 
-    /// Starts a program that stands beside this one, and waits until it is ready.
-    func start(_ program: String, name: String, configuration: String, readyURL: String, logFile: String) throws {
-        let executable = Environment.executableDirectory + "/" + program
+    /// Starts servers side by side, and waits until all are ready.
+    func start(_ plans: [ServerPlan]) throws {
+        stages.append([])
+        for plan in plans { try launch(plan) }
+        for plan in plans { try waitUntilReady(plan.name, plan.readyURL) }
+    }
+
+    private func launch(_ plan: ServerPlan) throws {
+        let executable = plan.program.executable
         guard FileSystem.isExecutable(executable) else {
             throw CommandFailure("\(executable) is missing; build it with: make build")
         }
-        var settings = ChildProcess.Configuration(
-            executable: executable, arguments: ["run", "--config", configuration])
-        settings.workingDirectory = FileSystem.parent(of: configuration)
-        settings.standardOutput = .file(logFile)
-        settings.standardError = .file(logFile)
+        var settings = ChildProcess.Configuration(executable: executable, arguments: plan.arguments)
+        settings.workingDirectory = plan.workingDirectory
+        if !plan.environment.isEmpty {
+            settings.environment = Environment.variables.merging(plan.environment) { $1 }
+        }
+        settings.standardOutput = .file(plan.logFile)
+        settings.standardError = .file(plan.logFile)
         // Ctrl-C reaches only the demo, which then stops its servers in order.
         settings.ownProcessGroup = true
         settings.diesWithStartingThread = true
-        servers.append(Server(name: name, process: try ChildProcess(settings), logFile: logFile))
-        try waitUntilReady(name, readyURL)
+        let server = Server(plan: plan, process: try ChildProcess(settings))
+        stages[stages.count - 1].append(server)
     }
 
     private func waitUntilReady(_ name: String, _ url: String) throws {
@@ -65,19 +75,21 @@ final class DemoProcesses {
 
     /// Relays first, as in the flow: what stops accepting comes before what it sends to.
     func stop() {
-        for server in servers.reversed() { server.process.kill(SIGTERM) }
-        for server in servers.reversed() {
-            if case .some(.some) = try? server.process.wait(timeoutSeconds: Self.stopSeconds) { continue }
-            server.process.kill()
-            _ = try? server.process.wait(timeoutSeconds: Self.stopSeconds)
+        for stage in stages.reversed() {
+            for server in stage { server.process.kill(SIGTERM) }
+            for server in stage {
+                if case .some(.some) = try? server.process.wait(timeoutSeconds: Self.stopSeconds) { continue }
+                server.process.kill()
+                _ = try? server.process.wait(timeoutSeconds: Self.stopSeconds)
+            }
         }
-        servers.removeAll()
+        stages.removeAll()
     }
 
     /// The last lines of a server's log, for the person who must find out why it ended.
     private func tail(of name: String) -> String {
         guard let server = servers.first(where: { $0.name == name }),
-            let log = try? FileSystem.read(server.logFile), !log.isEmpty
+            let log = try? FileSystem.read(server.plan.logFile), !log.isEmpty
         else { return "" }
         let lines = String(decoding: log.suffix(4_096), as: UTF8.self).split(separator: "\n").suffix(5)
         return "; its log ends:\n" + lines.map { "  " + TerminalText.neutralised(String($0)) }.joined(separator: "\n")

@@ -66,14 +66,7 @@ struct DemoRun {
     }
 
     private func startServers() throws {
-        try servers.start(
-            "columba-central", name: "central", configuration: setup.centralConfiguration,
-            readyURL: setup.centralURL + "/readyz", logFile: setup.logFile("central"))
-        for relay in setup.relays {
-            try servers.start(
-                "columba-relay", name: relay.id, configuration: setup.configuration(of: relay),
-                readyURL: relay.url + "/readyz", logFile: setup.logFile(relay.id))
-        }
+        for stage in setup.stages { try servers.start(stage) }
     }
 
     /// With `--data`, an earlier run may have left reports in the relays: they must not count as this run's.
@@ -83,7 +76,11 @@ struct DemoRun {
     }
 
     private func announce() {
-        console.message("central    \(setup.centralURL)/")
+        for url in setup.centralURLs { console.message("central    \(url)/") }
+        if let cluster = setup.cluster {
+            console.message("stream     \(cluster.natsURLs.joined(separator: " "))")
+            console.message("storage    \(cluster.storeURL)  (S3)")
+        }
         for relay in setup.relays {
             console.message("relay      \(relay.url)/  (\(relay.id))")
         }

@@ -244,8 +244,7 @@ extension AlertBook.State {
     fileprivate mutating func apply(_ change: AlertStateChange, at now: Timestamp) -> AlertEntry? {
         guard var entry = entries[change.alertID] else { return nil }
         if let last = entry.lastChange, last.at > change.at { return entry }
-        entry.alert.state = change.state
-        entry.lastChange = change
+        entry.decided(change)
         shelved[change.alertID] = change.state == .shelved ? change.until : nil
         return put(entry, at: now)
     }

@@ -7,6 +7,8 @@ import JSON
 package struct AlertEntry: Sendable, Equatable {
     package var alert: Alert
     package var lastChange: AlertStateChange?
+    /// The changes before that one, oldest first; the first ones are forgotten beyond `maxEarlier` (I7).
+    package private(set) var earlier: [AlertStateChange] = []
     /// Position in the stream of events; also orders the list. Grows over restarts: it begins at the clock's
     /// microseconds.
     package var eventID: Int64
@@ -22,6 +24,18 @@ package struct AlertEntry: Sendable, Equatable {
         self.lastChange = lastChange
         self.eventID = eventID
         self.subject = subject ?? alert.citizen ?? ""
+    }
+
+    package static let maxEarlier = 50
+
+    package var changes: [AlertStateChange] { earlier + (lastChange.map { [$0] } ?? []) }
+
+    /// Carries a decision out.
+    mutating func decided(_ change: AlertStateChange) {
+        if let lastChange { earlier.append(lastChange) }
+        if earlier.count > Self.maxEarlier { earlier.removeFirst() }
+        lastChange = change
+        alert.state = change.state
     }
 
     var situation: AlertSituation {
@@ -81,9 +95,11 @@ extension AlertEntry {
         var subject: String?
         var count: Int?
         var lastRaisedAt: String?
+        /// Each a JSON text of its own.
+        var earlier: [String]?
 
         enum CodingKeys: String, CodingKey {
-            case subject, count
+            case subject, count, earlier
             case lastRaisedAt = "last_raised_at"
         }
     }
@@ -94,6 +110,11 @@ extension AlertEntry {
             writer.member("subject", subject)
             writer.member("count", count)
             if let lastRaisedAt { writer.member("last_raised_at", lastRaisedAt) }
+            guard !earlier.isEmpty else { return }
+            writer.key("earlier")
+            writer.array { list in
+                for change in earlier { list.string(String(decoding: change.json(), as: UTF8.self)) }
+            }
         }
         return alert.json().dropLast() + [UInt8(ascii: ",")] + writer.bytes.dropFirst()
     }
@@ -104,5 +125,8 @@ extension AlertEntry {
         subject = kept.subject ?? subject
         count = max(1, kept.count ?? 1)
         lastRaisedAt = kept.lastRaisedAt.flatMap { Timestamp(rfc3339: $0) }
+        earlier = (kept.earlier ?? []).compactMap { text in
+            try? Array(text.utf8).withUnsafeBytes(AlertStateChange.init(json:))
+        }
     }
 }

@@ -50,6 +50,7 @@ package struct Recovery {
     package var recent = RecentIdentities()
     package var unsequenced: UnsequencedReports
     package var alerts: [AlertEntry] = []
+    package let sightings = RecoveredSightings()
 
     package static func read(
         _ store: BufferStore, relayID: String, state: StateStore, now: Timestamp, monotonic: UInt64
@@ -110,6 +111,7 @@ package struct Recovery {
         switch BufferKind.kind(entry.kind) {
         case .report:
             guard let header = RecordHeader(entry.header) else { return }
+            sightings.note(header.identity, entry)
             _ = recent.stored(identity: header.identityHash, digest: header.digest.prefix64)
             let age = now.seconds(since: Timestamp(microseconds: entry.timeMicroseconds))
             guard header.isAssigned, (0..<ReportLimits.repeatWindowSeconds).contains(age) else { return }
@@ -127,8 +129,7 @@ package struct Recovery {
                 var known = alerts[change.alertID]
             else { return }
             if let last = known.lastChange, last.at >= change.at { return }
-            known.alert.state = change.state
-            known.lastChange = change
+            known.decided(change)
             known.eventID = max(known.eventID, change.at.microseconds)
             alerts[change.alertID] = known
         case nil: return

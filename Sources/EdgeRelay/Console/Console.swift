@@ -13,6 +13,7 @@ package final class Console: RelayConsole {
     private let delivery: AlertDelivery
     private let writer: BufferWriter
     private let large: LargeAnswers
+    private let operatorPage: OperatorPage
     private let instruments: RelayMetrics
     private let figures: @Sendable () -> RelayFigures
     private let readiness: @Sendable () -> Bool
@@ -20,7 +21,7 @@ package final class Console: RelayConsole {
 
     package init(
         relayID: String, time: any TimeSource, board: DroneBoard, book: AlertBook, delivery: AlertDelivery,
-        writer: BufferWriter, figures: @escaping @Sendable () -> RelayFigures,
+        writer: BufferWriter, page: OperatorPage, figures: @escaping @Sendable () -> RelayFigures,
         readiness: @escaping @Sendable () -> Bool, moreMetrics: @escaping @Sendable () -> [UInt8] = { [] }
     ) {
         self.relayID = relayID
@@ -30,6 +31,7 @@ package final class Console: RelayConsole {
         self.delivery = delivery
         self.writer = writer
         large = LargeAnswers(time: time)
+        operatorPage = page
         self.figures = figures
         self.readiness = readiness
         self.moreMetrics = moreMetrics
@@ -38,20 +40,25 @@ package final class Console: RelayConsole {
     }
 
     package func status() -> [UInt8] { figures().json() }
+    package func statusCSV() -> [UInt8] { figures().csv() }
     package func metrics() -> [UInt8] { instruments.render() + moreMetrics() }
     package func isReady() -> Bool { readiness() }
-    package func page() -> [UInt8] { StatusPage.html(figures()) }
+    package func methods(of path: String) -> [String]? { operatorPage.methods(of: path) }
+    package func answer(_ exchange: HTTPExchange) { operatorPage.answer(exchange) }
     package func openAPI() -> [UInt8] { Array(RelayOpenAPI.document.utf8) }
 
     package func drones(_ exchange: HTTPExchange) { large.ask(exchange) }
 
-    /// A thread for answers too large for a server thread.
-    package func largeAnswersThread() -> WorkerThread {
-        WorkerThread(name: "large-answers") { [self] in large.run(allDrones) }
+    /// Threads for answers too large for a server thread, and for the page.
+    package func threads() -> [WorkerThread] {
+        [WorkerThread(name: "large-answers") { [self] in large.run(allDrones) }] + operatorPage.threads()
     }
 
     /// When no server asks any more.
-    package func stop() { large.stop() }
+    package func stop() {
+        large.stop()
+        operatorPage.stop()
+    }
 
     /// `{"drones":[{"drone_id","boot","seq","last_heard","silent_s","observed_at","location","reports","readings",
     /// "report"}]}`
@@ -109,6 +116,10 @@ package final class Console: RelayConsole {
             }
         }
         return writer.bytes
+    }
+
+    package func alertsCSV(state: AlertState?, since: Timestamp?, limit: Int, folded: Bool) -> [UInt8] {
+        AlertCSV.text(book.list(state: state, since: since, limit: limit, folded: folded))
     }
 
     // MARK: Following

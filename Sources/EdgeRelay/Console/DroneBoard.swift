@@ -2,6 +2,8 @@
 
 package import Models
 import AlertRules
+import JSON
+package import System
 import Synchronization
 
 package struct DroneSighting: Sendable {
@@ -13,6 +15,8 @@ package struct DroneSighting: Sendable {
     /// The report as it came.
     package var body: [UInt8]
     package var reports: Int
+    /// Where it was in the last ten minutes.
+    package var track = DroneTrack()
 }
 
 package final class DroneBoard: Sendable {
@@ -34,6 +38,8 @@ package final class DroneBoard: Sendable {
         var clock = DroneClock()
         /// Names of the lost-contact rules that fired since the drone was last heard.
         var silences: Set<String> = []
+        /// Heard in an earlier life of the relay only: shown, but no lost-contact rule counts from then.
+        var isRestored = false
     }
 
     private final class Shard: Sendable { let drones = Mutex<[String: Drone]>([:]) }
@@ -54,10 +60,14 @@ package final class DroneBoard: Sendable {
         rate.withLock { $0 = Rate(perSecond: limits.reportsPerDronePerSecond, burst: limits.reportBurstPerDrone) }
     }
 
-    package convenience init(_ limits: RelayConfiguration.Limits) {
+    package convenience init(
+        _ limits: RelayConfiguration.Limits, _ recovered: RecoveredSightings, time: any TimeSource
+    ) {
         self.init(
             maxDrones: limits.dronesOnBoard, ratePerSecond: limits.reportsPerDronePerSecond,
             burst: limits.reportBurstPerDrone)
+        restore(
+            recovered.take(), wall: Timestamp(microseconds: time.wallMicroseconds()), at: time.monotonicNanoseconds())
     }
 
     private func shard(_ droneID: String) -> Shard {
@@ -96,14 +106,37 @@ package final class DroneBoard: Sendable {
         }
     }
 
-    package var count: Int { shards.reduce(0) { $0 + $1.drones.withLock { $0.count } } }
+    /// Drones heard in this life of the relay.
+    package var count: Int {
+        shards.reduce(0) { $0 + $1.drones.withLock { $0.values.count { !$0.isRestored } } }
+    }
 
-    /// All drones with the seconds since each was heard, the longest silent last.
-    package func list(at now: UInt64) -> [(sighting: DroneSighting, silentSeconds: Double)] {
+    /// Takes over what an earlier life heard last.
+    package func restore(_ recovered: [RecoveredSightings.Last], wall: Timestamp, at now: UInt64) {
+        let parser = ReportParser()
+        let burst = rate.withLock { $0.burst }
+        for sighting in recovered.compactMap({ $0.sighting(parser) }) {
+            let age = UInt64(max(0, wall.seconds(since: sighting.receivedAt)) * 1e9)
+            var drone = Drone(
+                sighting: sighting, heardAt: now - min(now, age), bucket: TokenBucket(burst: burst, at: now))
+            drone.isRestored = true
+            shard(sighting.identity.droneID).drones.withLock { drones in
+                guard drones.count < maxDronesPerShard else { return }
+                drones[sighting.identity.droneID] = drone
+            }
+        }
+    }
+
+    package func sighting(of droneID: String) -> DroneSighting? {
+        shard(droneID).drones.withLock { $0[droneID]?.sighting }
+    }
+
+    /// All drones, or those heard at `since` and later, with the seconds since each was heard, the longest silent last.
+    package func list(at now: UInt64, since: UInt64 = 0) -> [(sighting: DroneSighting, silentSeconds: Double)] {
         var all: [(sighting: DroneSighting, silentSeconds: Double)] = []
         for shard in shards {
             shard.drones.withLock { drones in
-                for drone in drones.values {
+                for drone in drones.values where drone.heardAt >= since {
                     all.append((drone.sighting, Double(now - min(now, drone.heardAt)) / 1e9))
                 }
             }
@@ -118,7 +151,8 @@ package final class DroneBoard: Sendable {
         var found: [DroneSighting] = []
         for shard in shards {
             shard.drones.withLock { drones in
-                for (id, drone) in drones where Double(now - min(now, drone.heardAt)) / 1e9 > seconds {
+                for (id, drone) in drones
+                where !drone.isRestored && Double(now - min(now, drone.heardAt)) / 1e9 > seconds {
                     guard drones[id]?.silences.insert(rule).inserted == true else { continue }
                     found.append(drone.sighting)
                 }
@@ -134,6 +168,7 @@ extension DroneBoard.Drone {
         _ observedAt: Timestamp, _ receivedAt: Timestamp, at now: UInt64
     ) -> Bool {
         heardAt = now
+        isRestored = false
         let isLate = clock.isLate(observedAt: observedAt, receivedAt: receivedAt, boot: identity.boot)
         if !silences.isEmpty { silences = [] }
         sighting.reports += 1
@@ -144,6 +179,7 @@ extension DroneBoard.Drone {
         sighting.observedAt = observedAt
         sighting.latitude = latitude
         sighting.longitude = longitude
+        sighting.track.add(latitude: latitude, longitude: longitude, at: observedAt)
         sighting.body.removeAll(keepingCapacity: true)
         if body.count <= DroneBoard.maxBodyBytes { sighting.body.append(contentsOf: body) }
         return isLate

@@ -26,7 +26,7 @@ extension RelayOpenAPI {
                 "silent_s": {"type": "number", "minimum": 0},
                 "observed_at": {"type": "string", "format": "date-time"},
                 "location": {"$ref": "#/components/schemas/Place"},
-                "reports": {"type": "integer", "minimum": 1, "description": "Heard in this life of the relay"},
+                "reports": {"type": "integer", "minimum": 0, "description": "Heard in this life of the relay"},
                 "readings": {"type": "object", "additionalProperties": {"type": "number"}},
                 "report": {"type": "object", "description": "As it came; absent where it is larger than 16 KiB"}
               }

@@ -78,7 +78,8 @@ extension RelayOpenAPI {
          "schema": {"type": "string", "format": "date-time"}, "example": "2026-11-20T05:00:00Z"},
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 100}},
         {"name": "folded", "in": "query", "description": "One entry a situation: without those folded into another",
-         "schema": {"type": "boolean", "default": false}}
+         "schema": {"type": "boolean", "default": false}},
+        \##(formatParameter)
         """##
 
     private static let lastEventID = ##"""
@@ -87,7 +88,7 @@ extension RelayOpenAPI {
         """##
 
     static let alertPaths = [
-        get("/v1/alerts", "operators", "Alerts, newest first", schema: "Alerts", parameters: listParameters),
+        getTable("/v1/alerts", "Alerts, newest first", schema: "Alerts", parameters: listParameters),
         get(
             "/v1/alerts/stream", "operators", "Alerts as Server-Sent Events, as they are raised",
             type: "text/event-stream", schema: #"{"type": "string"}"#, parameters: lastEventID),
@@ -98,7 +99,8 @@ extension RelayOpenAPI {
 
     static let operatorPaths = [
         get("/v1/drones", "operators", "Last report of each drone", schema: "Drones"),
-        get("/v1/status", "operators", "Buffer, uplink, counters that add up", schema: "Status"),
+        getTable(
+            "/v1/status", "Buffer, uplink, counters that add up", schema: "Status", parameters: formatParameter),
         get("/", "operators", "The station's page", type: "text/html", schema: #"{"type": "string"}"#),
     ].joined(separator: ",\n")
 

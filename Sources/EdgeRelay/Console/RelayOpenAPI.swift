@@ -25,6 +25,7 @@ enum RelayOpenAPI {
         \(renewalPath),
         \(alertPaths),
         \(operatorPaths),
+        \(pagePaths),
         \(operationsPaths)
           },
           "components": {
@@ -34,6 +35,7 @@ enum RelayOpenAPI {
         \(alertSchemas),
         \(droneSchemas),
         \(statusSchemas),
+        \(pageSchemas),
         \(problemSchemas)
             },
             "responses": {

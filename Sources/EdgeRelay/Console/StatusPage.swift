@@ -1,9 +1,10 @@
-// The relay's page: the figures as a sentence and where to find the data. No script, nothing from outside.
+// The page where the console's files are not installed: what to do about it, the figures as a sentence, where to find
+// the data. No script, nothing from outside.
 
 import Models
 
 enum StatusPage {
-    static func html(_ figures: RelayFigures) -> [UInt8] {
+    static func html(_ figures: RelayFigures, hint: String) -> [UInt8] {
         let links = [
             ("/v1/status", "status"), ("/v1/alerts", "alerts"), ("/v1/alerts/stream", "alerts as they are raised"),
             ("/v1/drones", "drones"), ("/metrics", "metrics"), ("/openapi.json", "interface description"),
@@ -14,6 +15,7 @@ enum StatusPage {
             """
             <!doctype html><html lang="en"><meta charset="utf-8"><title>\(figures.relayID)</title>
             <h1>\(figures.relayID)</h1><p>\(figures.summary).</p>
+            <p>The console is not installed: \(hint).</p>
             <p>\(RelayFigures.grouped(figures.writer.reports)) reports received, \
             \(RelayFigures.grouped(figures.dronesHeard)) drones heard, \
             \(RelayFigures.grouped(figures.alertsOpen)) alerts open.</p><ul>\(list)</ul></html>

@@ -2,17 +2,22 @@
 
 package import HTTPServer
 package import Models
+import PageFiles
 
 /// What answers the requests that are not reports.
 package protocol RelayConsole: Sendable {
     func status() -> [UInt8]
+    func statusCSV() -> [UInt8]
     func drones(_ exchange: HTTPExchange)
     func alerts(state: AlertState?, since: Timestamp?, limit: Int, folded: Bool) -> [UInt8]
     func followAlerts(_ exchange: HTTPExchange)
     func change(_ exchange: HTTPExchange, alertID: String, to state: AlertState)
     func metrics() -> [UInt8]
     func isReady() -> Bool
-    func page() -> [UInt8]
+    /// The methods of the page's own addresses; nil where there is none.
+    func methods(of path: String) -> [String]?
+    func alertsCSV(state: AlertState?, since: Timestamp?, limit: Int, folded: Bool) -> [UInt8]
+    func answer(_ exchange: HTTPExchange)
     func openAPI() -> [UInt8]
 }
 
@@ -44,6 +49,7 @@ package struct RelayRoutes: HTTPHandler {
         guard allowed.contains(head.method) else {
             return .refuse(Self.methodNotAllowed(allowed.joined(separator: ", ")))
         }
+        if let problem = SameOrigin.refusal(head) { return .refuse(HTTPResponse(problem: problem)) }
         return .body(limitBytes: head.method == "POST" ? Self.noteBytes : 0)
     }
 
@@ -51,9 +57,11 @@ package struct RelayRoutes: HTTPHandler {
         switch path {
         // The status says where the relay is: drones choose the nearest.
         case "/livez", "/readyz", "/openapi.json", "/v1/status": return ["GET", "HEAD"]
-        case "/", "/metrics", "/v1/drones", "/v1/alerts": return servesConsole ? ["GET", "HEAD"] : nil
+        case "/metrics", "/v1/drones", "/v1/alerts": return servesConsole ? ["GET", "HEAD"] : nil
         case "/v1/alerts/stream": return servesConsole ? ["GET"] : nil
-        default: return servesConsole && Self.alertChange(path) != nil ? ["POST"] : nil
+        default:
+            guard servesConsole else { return nil }
+            return Self.alertChange(path) != nil ? ["POST"] : console.methods(of: path)
         }
     }
 
@@ -85,25 +93,32 @@ package struct RelayRoutes: HTTPHandler {
             exchange.respond(
                 HTTPResponse(
                     status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: console.metrics()))
-        case "/v1/status": exchange.respond(Self.json(console.status()))
+        case "/v1/status": status(exchange)
         case "/v1/drones": console.drones(exchange)
         case "/v1/alerts": alerts(exchange)
         case "/v1/alerts/stream": console.followAlerts(exchange)
-        case "/":
-            var response = HTTPResponse(status: 200, contentType: "text/html; charset=utf-8", body: console.page())
-            response.headers.append(("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"))
-            exchange.respond(response)
         default:
-            guard let (alertID, state) = Self.alertChange(path) else { return exchange.respond(Self.notFound) }
+            guard let (alertID, state) = Self.alertChange(path) else { return console.answer(exchange) }
             console.change(exchange, alertID: alertID, to: state)
         }
     }
+
+    private func status(_ exchange: HTTPExchange) {
+        switch exchange.queryItem("format") ?? "json" {
+        case "json": exchange.respond(Self.json(console.status()))
+        case "csv": exchange.respond(CSVText.response(console.statusCSV()))
+        default: exchange.respond(HTTPResponse(problem: Self.wrongFormat))
+        }
+    }
+
+    static let wrongFormat = Problem(
+        status: 400, code: "invalid_parameter", detail: "format must be json or csv.", field: "format")
 
     private func alerts(_ exchange: HTTPExchange) {
         var state: AlertState?
         var since: Timestamp?
         var limit = 100
-        var folded = false
+        var (folded, isCSV) = (false, false)
         for (name, value) in exchange.queryItems {
             var isValid = true
             switch name {
@@ -119,12 +134,16 @@ package struct RelayRoutes: HTTPHandler {
             case "folded":
                 folded = value == "true"
                 isValid = value == "true" || value == "false"
+            case "format":
+                isCSV = value == "csv"
+                isValid = isCSV || value == "json"
             default: break
             }
             guard isValid else {
                 let right = [
                     "state": "raised, acknowledged, shelved or closed", "since": "an RFC 3339 time",
                     "limit": "a number from 1 to 10000", "folded": "true or false",
+                    "format": "json or csv",
                 ]
                 return exchange.respond(
                     HTTPResponse(
@@ -134,6 +153,10 @@ package struct RelayRoutes: HTTPHandler {
                             field: name)))
             }
         }
+        if isCSV {
+            let text = console.alertsCSV(state: state, since: since, limit: limit, folded: folded)
+            return exchange.respond(CSVText.response(text))
+        }
         exchange.respond(Self.json(console.alerts(state: state, since: since, limit: limit, folded: folded)))
     }
 
@@ -141,7 +164,7 @@ package struct RelayRoutes: HTTPHandler {
 
     static func json(_ body: [UInt8], status: Int = 200) -> HTTPResponse {
         var response = HTTPResponse(status: status, contentType: "application/json", body: body)
-        response.headers.append(("Cache-Control", "no-store"))
+        response.headers += [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
         return response
     }
 

@@ -20,6 +20,7 @@ package struct RelayConfiguration: Sendable, Equatable {
     package var limits = Limits()
     package var alerts = AlertSettings()
     package var mqtt = MQTT()
+    package var page = PageSettings()
     package var tls: TLSConfiguration?
 }
 
@@ -72,6 +73,7 @@ extension RelayConfiguration {
         try configuration.readSections(&reader)
         configuration.alerts = try .read(reader.object("alerts"), relativeTo: directory)
         configuration.mqtt = try MQTT.read(&reader)
+        configuration.page = try PageSettings.read(&reader)
         configuration.tls = try readTLS(&reader, relativeTo: directory)
         try reader.finish()
         try configuration.checkTLS()

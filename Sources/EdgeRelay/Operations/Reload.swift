@@ -124,6 +124,10 @@ extension RelayConfiguration {
         if alerts != old.alerts { keys.append("alerts") }
         if buffer != old.buffer { keys.append("buffer") }
         if forward != old.forward { keys.append("forward") }
+        if page.map != old.page.map { keys.append("map") }
+        if page.expectedDrones != old.page.expectedDrones || page.silentSeconds != old.page.silentSeconds {
+            keys.append("console")
+        }
         return keys + mqtt.needsRestart(from: old.mqtt) + limits.needsRestart(from: old.limits)
     }
 }

@@ -65,6 +65,12 @@ package final class LocalObjectStore: ObjectStore {
         key.isEmpty ? directory : "\(directory)/\(key)"
     }
 
+    package func folders(_ prefix: String) throws -> [String] {
+        let path = prefix.isEmpty ? directory : "\(directory)/\(prefix)"
+        guard FileSystem.isDirectory(path) else { return [] }
+        return try FileSystem.list(path).filter { FileSystem.isDirectory("\(path)/\($0)") }
+    }
+
     // MARK: - Inside
 
     private func pathWithFolder(_ key: String) throws -> String {

@@ -108,7 +108,7 @@ struct DeltaLogReader {
 
     func read(_ checkpoint: Checkpoint) throws -> DeltaSnapshot {
         guard let format else { throw ArchiveError.unsupportedTable(detail: "checkpoints cannot be read here") }
-        let lines = try format.actions(inParquet: checkpoint.keys.compactMap { store.localPath($0) })
+        let lines = try format.actions(inParquet: try store.localFiles(checkpoint.keys))
         let actions = try DeltaLogFile.decode(lines, key: checkpoint.keys.first ?? table)
         let snapshot = try DeltaSnapshot(checkpoint: actions, version: checkpoint.version)
         guard snapshot.metadata != nil, snapshot.protocolVersions != nil else {
