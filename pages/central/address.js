@@ -74,7 +74,6 @@ function took(next) {
   for (const listener of listeners) listener(current, before);
 }
 
-addEventListener("popstate", () => took(read()));
 addEventListener("hashchange", () => {
   const next = read();
   if (new URLSearchParams(next).toString() !== new URLSearchParams(current).toString()) took(next);
