@@ -162,7 +162,7 @@ let package = Package(
                 "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
             ]),
         tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
-        tests("NATSTests", ["NATS", "System"]),
+        tests("NATSTests", ["NATS", "System", "Certificates"]),
         tests(
             "StreamTests",
             ["Central", "NATS", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "System", "Log"]),

@@ -21,6 +21,7 @@ import SyncProtocol
 
 package final class CentralService: Sendable {
     package static let version = "0.1.0"
+    private static let secondsForStores = 60.0
 
     private let log: Log
     private let lock: DirectoryLock
@@ -52,7 +53,7 @@ package final class CentralService: Sendable {
         try FileSystem.makeDirectories(data)
         lock = try DirectoryLock(data)
         let duckDB = try DuckDBExecutable.locate()
-        let stores = try CentralStores.checked(configuration, time: time)
+        let stores = try Self.stores(configuration, time: time, log: log)
         let backbone = try Self.backbone(configuration, stores, duckDB, time: time, log: log, onFatal: onFatal)
         self.backbone = backbone
 
@@ -83,20 +84,14 @@ package final class CentralService: Sendable {
         self.jobs = jobs
         let console = AnalystConsole(
             queries: queries, jobs: jobs,
-            figures: {
-                var figures = figures.now()
-                figures.runningQueries = queries.runningQueries
-                return figures
-            },
+            figures: { figures.now(runningQueries: queries.runningQueries) },
             cluster: { backbone.figures() }, troubles: { backbone.troubles },
             moreMetrics: { certificates.metrics() + upkeep.metrics() + stores.metrics() })
 
         // 4. Threads, then the door.
         fleetThreads = parts.start()
         backbone.start(parts.fleet, recoveredThrough: parts.recoveredThrough)
-        live = LiveView(
-            stream: backbone.stream, queries: queries, pseudonymKey: try PseudonymKey.load(vault: stores.vault),
-            time: time, log: log.component("live"), handOver: handOver)
+        live = try Self.live(backbone, stores, queries, handOver, time: time, log: log)
         liveThread = roles.contains(.query) ? live.start() : nil
         upkeepThreads = [
             WorkerThread(name: "upkeep", stackBytes: 8 << 20) { upkeep.run() },
@@ -110,6 +105,35 @@ package final class CentralService: Sendable {
             ExplorerPage(map: configuration.map, log: log.component("page")), certificates)
         enrolmentServer = try configuration.security.enrollListen.flatMap { try certificates.serveEnrolment(at: $0) }
         announce()
+    }
+
+    /// A cluster's node waits for an object store that is still starting, or not yet made.
+    private static func stores(
+        _ configuration: CentralConfiguration, time: any TimeSource, log: Log
+    ) throws -> CentralStores {
+        let deadline = time.monotonicNanoseconds() + UInt64(secondsForStores * 1e9)
+        var hasTold = false
+        while true {
+            do {
+                return try CentralStores.checked(configuration, time: time)
+            } catch
+                where configuration.cluster.isCluster && !(error is ConfigurationError)
+                && time.monotonicNanoseconds() < deadline
+            {
+                if !hasTold { log.warning("object_store_waits", ["reason": .string("\(error)")]) }
+                hasTold = true
+                Pause.seconds(0.5)
+            }
+        }
+    }
+
+    private static func live(
+        _ backbone: any Backbone, _ stores: CentralStores, _ queries: QueryService, _ handOver: LiveHandOver,
+        time: any TimeSource, log: Log
+    ) throws -> LiveView {
+        LiveView(
+            stream: backbone.stream, queries: queries, pseudonymKey: try PseudonymKey.load(vault: stores.vault),
+            time: time, log: log.component("live"), handOver: handOver)
     }
 
     private static func backbone(
@@ -208,7 +232,7 @@ private struct FiguresBase: Sendable {
     let keeper: FleetKeeper
     let quarantine: Quarantine
 
-    func now() -> CentralFigures {
+    func now(runningQueries: Int = 0) -> CentralFigures {
         let archive = backbone.knowledge.statistics
         let archived = backbone.archived
         let views = fleet.relays()
@@ -221,6 +245,7 @@ private struct FiguresBase: Sendable {
             waitingBatches: backbone.stream.batches(after: archived),
             waitingRecords: backbone.stream.records(after: archived))
         figures.completeness = completeness
+        figures.runningQueries = runningQueries
         figures.quarantined = quarantine.counts.values.reduce(0, +)
         figures.rulesVersion = fleet.rulesVersion
         for incident in open { figures.openIncidents[incident.code, default: 0] += 1 }

@@ -14,6 +14,9 @@ enum Exceptions {
             path: "Sources/Central/Archive/Archiver.swift", construct: "@unchecked Sendable",
             reason: "one thread archives, which `isArchiving` checks; what others read is behind a lock"),
         Exception(
+            path: "Sources/Central/Query/SpareSandbox.swift", construct: "@unchecked Sendable",
+            reason: "handed over whole, through a monitor: its keeper has it first, then the one query that took it"),
+        Exception(
             path: "Sources/Central/Stream/EmbeddedStream.swift", construct: "@unchecked Sendable",
             reason: "a pending write is handed over through the queue's lock and owns its bytes"),
         Exception(

@@ -15,7 +15,9 @@ struct PageThemeTests {
     init() throws {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let css = try String(contentsOf: root.appendingPathComponent("pages/shared/theme.css"), encoding: .utf8)
+        let css = try ["pages/shared/theme.css", "pages/central/plots.css"].map {
+            try String(contentsOf: root.appendingPathComponent($0), encoding: .utf8)
+        }.joined(separator: "\n")
         var shades: [String: Shade] = [:]
         for line in css.split(separator: "\n") {
             // "  --ink: light-dark(#0f1b27, #e9eff5);"
@@ -57,7 +59,9 @@ struct PageThemeTests {
             ("accent critical warning info good", "panel raised page chosen critical-wash warning-wash"),
             ("ghost", "panel page"), ("map-text", "land sea"),
             ("on-accent", "accent-fill"), ("on-critical", "critical-fill"), ("on-warning", "warning-fill"),
-            ("on-info", "info-fill"), ("on-good", "good-fill"),
+            ("on-info", "info-fill"), ("on-good", "good-fill"), ("ink ink-soft", "share"),
+            ("on-ramp-1", "ramp-1"), ("on-ramp-2", "ramp-2"), ("on-ramp-3", "ramp-3"), ("on-ramp-4", "ramp-4"),
+            ("on-ramp-5", "ramp-5"), ("on-ramp-6", "ramp-6"), ("on-ramp-7", "ramp-7"),
         ])
     func text(_ inks: String, _ surfaces: String) throws {
         try expect(inks, on: surfaces, atLeast: 4.5)
@@ -68,6 +72,7 @@ struct PageThemeTests {
         arguments: [
             ("edge", "panel page raised"), ("drone", "land sea"), ("accent", "panel page raised"),
             ("series-1 series-2 series-3 series-4", "panel"),
+            ("series-5 series-6 series-7 series-8 hatch", "panel"),
         ])
     func drawings(_ inks: String, _ surfaces: String) throws {
         try expect(inks, on: surfaces, atLeast: 3)

@@ -61,6 +61,9 @@ struct S3CentralTests {
         let station = try self.station(weed)
         defer { station.end() }
         try station.start()
+        try FileSystem.makeDirectories("\(station.folder)/jobs")
+        let job = "-- schedule: every 1s\n-- table: ticks\n-- mode: append\nSELECT count(*) AS reports FROM reports\n"
+        try FileSystem.writeAtomically("\(station.folder)/jobs/ticks.sql", Array(job.utf8))
         let client = try fly(station, 4_000, seed: 7)
         defer { client.kill() }
         #expect(eventually(within: 30, everyMilliseconds: 50) { ((try? station.count("reports")) ?? 0) > 0 })
@@ -87,6 +90,12 @@ struct S3CentralTests {
         try FileSystem.removeTree("\(station.folder)/central/queries")
         try station.central.start()
         #expect(try station.count("reports") == 4_000)
+        // A job's table is in S3 too, and an answer in a file comes of it.
+        #expect(eventually(within: 30, everyMilliseconds: 50) { (try? station.count("derived.ticks")) ?? 0 > 1 })
+        let csv = try station.columba([
+            "sql", "--central", station.central.address, "--format", "csv", "SELECT count(*) AS n FROM reports",
+        ])
+        #expect(csv.output == "n\n4000\n", "\(csv.errors)")
 
         let compacted = try command(station, ["compact", "--json"])
         #expect(compacted.status == .exited(0), "\(compacted.errors)")

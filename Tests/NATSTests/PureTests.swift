@@ -1,7 +1,6 @@
-// What of the NATS module needs no server: versions, addresses, the agreement of settings, liveness.
+// What of the NATS module needs no server: versions, addresses, the agreement of settings.
 
 import NATS
-import System
 import Testing
 
 @Suite("NATS without a server")
@@ -116,26 +115,6 @@ struct NATSPureTests {
         for reply in ["", "$JS.ACK.S.c.1.x.2.3.7", "_INBOX.a", "$JS.ACK.S.c.1.2.3"] {
             #expect(DeliveryPlace(reply: reply) == nil)
         }
-    }
-
-    @Test("a node is live while its entry changes, by the reader's clock alone; what was there at first proves nothing")
-    func liveness() {
-        let second: UInt64 = 1_000_000_000
-        var clock = ChangeClock()
-        func entry(_ key: String, _ revision: UInt64) -> KeyValueEntry {
-            KeyValueEntry(key: key, value: [], revision: revision)
-        }
-        clock.look([entry("a", 1), entry("dead", 2)], at: 100 * second)
-        #expect(clock.live(within: 5, at: 100 * second).isEmpty)
-        clock.look([entry("a", 3), entry("dead", 2)], at: 101 * second)
-        #expect(clock.live(within: 5, at: 101 * second) == ["a"])
-        clock.look([entry("a", 3), entry("dead", 2), entry("new", 4)], at: 105 * second)
-        #expect(clock.live(within: 5, at: 106 * second) == ["a", "new"])
-        #expect(clock.live(within: 5, at: 106 * second + 1) == ["new"])
-        clock.look([entry("dead", 5)], at: 107 * second)
-        #expect(clock.live(within: 5, at: 107 * second) == ["dead"])
-        // A clock that another thread read a moment earlier.
-        #expect(clock.live(within: 5, at: 106 * second) == ["dead"])
     }
 
     @Test("a key is made of letters, digits and a few signs")

@@ -50,6 +50,9 @@ struct ClusterFaultTests {
         }
     }
 
+    /// More for a longer look: `COLUMBA_CLUSTER_ROUNDS=20 swift test --filter ClusterFaultTests`.
+    private static let rounds = Environment.variable("COLUMBA_CLUSTER_ROUNDS").flatMap { Int($0) } ?? 2
+
     /// The server that leads the stream now.
     private func leader(_ servers: NATSServers, _ node: StreamNode) -> Int? {
         var index: Int?
@@ -82,7 +85,7 @@ struct ClusterFaultTests {
         let node = try StreamNode(servers)
         let sender = Sender()
         let thread = WorkerThread(name: "sender", stackBytes: 4 << 20) { sender.run(node, seed: 31, relay: "r-1") }
-        for _ in 0..<2 {
+        for _ in 0..<Self.rounds {
             let before = sender.progress.withLock { $0.batches }
             #expect(eventually(within: 20) { sender.progress.withLock { $0.batches } > before + 20 })
             let killed = try #require(leader(servers, node))
@@ -109,7 +112,7 @@ struct ClusterFaultTests {
     @Test("two of three servers down: nothing is acknowledged; all three killed and back: nothing acknowledged is lost")
     func majorityLost() throws {
         let servers = try NATSServers(count: 3)
-        let node = try StreamNode(servers)
+        let node = try StreamNode(servers, batchSeconds: 3)
         var source = BatchSource(seed: 32)
         var acknowledged = IntervalSet()
         for _ in 0..<20 {

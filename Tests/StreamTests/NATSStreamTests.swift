@@ -221,6 +221,14 @@ struct NATSStreamTests {
         withExtendedLifetime((servers, node)) {}
     }
 
+    @Test("a stream larger than the servers' room is refused, and says what to set")
+    func room() throws {
+        let servers = try NATSServers(maxFile: "100MB")
+        let error = #expect(throws: NATSError.self) { try StreamNode(servers, maxBytes: 200 << 20) }
+        #expect(error?.code == .conflict && error?.description.contains("stream.max_bytes") == true)
+        withExtendedLifetime(servers) {}
+    }
+
     @Test("positions never come twice: a stream made anew begins beyond the lake, one that lost its end is filled up")
     func positionsGoOn() throws {
         let servers = try NATSServers()

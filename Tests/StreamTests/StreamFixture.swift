@@ -14,10 +14,12 @@ final class StreamNode: Sendable {
 
     init(
         _ servers: NATSServers, partitions: Int = 4, replicas: Int? = nil, maxBytes: Int64 = 256 << 20,
-        archivedThrough: Int64 = 0, name: String = "node", onFatal: @escaping @Sendable (String) -> Void = { _ in }
+        archivedThrough: Int64 = 0, name: String = "node", batchSeconds: Double? = nil,
+        onFatal: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
-        let configuration = Self.configuration(
+        var configuration = Self.configuration(
             servers, partitions: partitions, replicas: replicas, maxBytes: maxBytes, name: name)
+        if let batchSeconds { configuration.publishing.batchNanoseconds = UInt64(batchSeconds * 1e9) }
         let stream = try NATSStream(
             configuration, archivedThrough: archivedThrough, time: SystemTime(),
             log: Log(component: "test", minimum: .error), onFatal: onFatal)

@@ -23,6 +23,7 @@ package final class NATSServers {
     private let executable: String
     private let maxFile: String
     private var servers: [Server] = []
+    private var file = ""
 
     /// The pinned server; nil where `make deps` has not fetched it.
     package static var executable: String? {
@@ -38,9 +39,24 @@ package final class NATSServers {
         #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     }
 
+    /// What a server shows and whom it trusts, as paths of PEM files.
+    package struct TLSFiles {
+        let certificate: String
+        let key: String
+        let authorities: String
+
+        package init(certificate: String, key: String, authorities: String) {
+            self.certificate = certificate
+            self.key = key
+            self.authorities = authorities
+        }
+    }
+
     /// Starts them and waits until they have leaders.
-    package init(count: Int = 1, maxFile: String = "2GB") throws {
+    /// - Parameter tls: one server alone, whose clients need a certificate.
+    package init(count: Int = 1, maxFile: String = "2GB", tls: TLSFiles? = nil) throws {
         precondition(count == 1 || count == 3, "deploy/central/nats has one server or three")
+        precondition(tls == nil || count == 1, "the servers among themselves are without TLS here")
         guard let executable = Self.executable else { throw Unavailable(description: Self.reason) }
         self.executable = executable
         self.maxFile = maxFile
@@ -51,6 +67,8 @@ package final class NATSServers {
                 name: "n\(index + 1)", port: ports[3 * index], monitorPort: ports[3 * index + 1],
                 clusterPort: ports[3 * index + 2])
         }
+        file = "\(Self.root)/deploy/central/nats/" + (count == 1 ? "single.conf" : "cluster.conf")
+        if let tls { file = try secured(tls) }
         for index in servers.indices { try start(index) }
         guard isReady(within: 20) else { throw Unavailable(description: "the NATS servers do not get ready") }
     }
@@ -85,15 +103,26 @@ package final class NATSServers {
 
     package func start(_ index: Int) throws {
         let server = servers[index]
-        let file = servers.count == 1 ? "single.conf" : "cluster.conf"
-        var configuration = ChildProcess.Configuration(
-            executable: executable, arguments: ["-c", "\(Self.root)/deploy/central/nats/\(file)"])
+        var configuration = ChildProcess.Configuration(executable: executable, arguments: ["-c", file])
         var environment = Environment.variables
         for (name, value) in variables(of: server) { environment[name] = value }
         configuration.environment = environment
         configuration.standardError = .file("\(directory)/\(server.name).log")
         configuration.ownProcessGroup = true
         servers[index].process = try ChildProcess(configuration)
+    }
+
+    /// The shipped configuration with its `tls` block filled in.
+    private func secured(_ tls: TLSFiles) throws -> String {
+        let common = try FileSystem.read("\(Self.root)/deploy/central/nats/common.conf")
+        try FileSystem.writeAtomically("\(directory)/common.conf", common)
+        let text = """
+            include ./common.conf
+            tls { cert_file: "\(tls.certificate)", key_file: "\(tls.key)", ca_file: "\(tls.authorities)", verify: true }
+
+            """
+        try FileSystem.writeAtomically("\(directory)/tls.conf", Array(text.utf8))
+        return "\(directory)/tls.conf"
     }
 
     private func variables(of server: Server) -> [String: String] {

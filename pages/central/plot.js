@@ -100,11 +100,19 @@ function oneLine(series, index, x, y) {
   const every = Math.max(1, Math.ceil(points.length / mostPoints));
   const kept = points.filter((_, place) => place % every === 0);
   const written = (point) => `${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`;
-  const path = kept.map((point, place) => (place === 0 ? "M" : "L") + written(point)).join("");
+  const longest = 4 * usualStep(kept);
+  const begins = (place) => place === 0 || kept[place].x - kept[place - 1].x > longest;
+  const path = kept.map((point, place) => (begins(place) ? "M" : "L") + written(point)).join("");
   const marks = kept.length <= 60 ? kept.map((point) =>
     mark(index, x(point.x), y(point.y), pointText(series.name, point))) : [];
   return drawing("g", { class: `series s${index % mostSeries}` }, drawing("path", { class: "line", d: path }),
     ...marks);
+}
+
+/** Between neighbours, in the middle: where much more is missing, the line is broken, not drawn through nothing. */
+function usualStep(points) {
+  const steps = points.slice(1).map((point, place) => point.x - points[place].x).sort((one, other) => one - other);
+  return steps[Math.floor(steps.length / 2)] || Infinity;
 }
 
 function pointText(name, point) {
@@ -213,7 +221,11 @@ function xAxis(x, isTime, frame, width, height) {
   const base = height - frame.bottom;
   return [
     drawing("line", { class: "axis", x1: frame.left, x2: width - frame.right, y1: base, y2: base }),
-    ...marks.map(({ at, text: label }) => drawing("text", { class: "tick middle", x: x(at), y: base + 16 }, label)),
+    ...marks.map(({ at, text: label }) => {
+      const isLast = x(at) > width - frame.right - 22;
+      const place = { class: isLast ? "tick end" : "tick middle", x: isLast ? width - 4 : x(at), y: base + 16 };
+      return drawing("text", place, label);
+    }),
   ];
 }
 

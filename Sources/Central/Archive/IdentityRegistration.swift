@@ -54,7 +54,7 @@ struct IdentityRegistration {
 
     /// Who others have registered since the vault was last read.
     private func newcomers(_ snapshot: DeltaSnapshot, _ known: inout KnownPersons) throws -> Set<PersonID> {
-        let new = snapshot.files.keys.filter { !known.files.contains($0) }.sorted()
+        let new = snapshot.files.keys.filter { !known.files.contains($0) }
         guard !new.isEmpty else { return [] }
         let persons = try engine.persons(in: try table.localFiles(new))
         known.known.formUnion(persons)

@@ -15,7 +15,7 @@ package enum ExplorerLimits {
     /// Series of a chart; the others are counted together.
     package static let series = 8
     /// Lists are unfolded for so many reports, picked evenly by a hash of their identity.
-    package static let sampledReports = 100_000
+    package static let sampledReports = 50_000
 
     static func check() {
         precondition(bins * (relays + 1) <= points, "a histogram's rows are within the limit")

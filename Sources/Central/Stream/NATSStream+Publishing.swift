@@ -65,7 +65,10 @@ private struct Publisher {
     private let replies: ReplyBox
     private var machine: PublishStateMachine
     private var running: [PublishStateMachine.BatchID: Running] = [:]
-    private var lastError: NATSError?
+    private var failuresUntold = 0
+    private var lastTold: UInt64 = 0
+    /// Between two lines of the log about batches that failed.
+    private static let secondsBetweenTellings = 5.0
     /// A token's batch and part, for what is told of it later.
     private var parts: [PublishStateMachine.Token: (batch: PublishStateMachine.BatchID, part: Int)] = [:]
 
@@ -133,7 +136,6 @@ private struct Publisher {
     private mutating func refuse(_ token: PublishStateMachine.Token, _ error: NATSError) {
         let place = parts.removeValue(forKey: token)
         if let place { running[place.batch]?.refusal = error }
-        lastError = error
         let isFinal =
             error.isFull || error.jetStream == JetStreamCode.messageTooLarge
             || error.jetStream == JetStreamCode.headerTooLarge || error.code == .closed || error.code == .refused
@@ -151,13 +153,23 @@ private struct Publisher {
                 let reason =
                     failed.refusal
                     ?? NATSError(.timedOut, "the stream did not acknowledge the batch in time")
-                stream.log.warning(
-                    "stream_append_failed",
-                    ["reason": .string(failure == .timedOut ? "no acknowledgement in time: \(reason)" : "\(reason)")])
+                tell(failure, reason)
                 failed.batch.answer(.failure(reason))
             }
         }
         if parts.count > 4 * machine.limits.messagesUnderWay { forgetLostTokens() }
+    }
+
+    private mutating func tell(_ failure: PublishStateMachine.Failure, _ reason: NATSError) {
+        failuresUntold += 1
+        guard Double(now - lastTold) / 1e9 >= Self.secondsBetweenTellings else { return }
+        stream.log.warning(
+            "stream_append_failed",
+            [
+                "batches": .int(failuresUntold), "in_time": .bool(failure == .refused), "reason": .string("\(reason)"),
+            ])
+        failuresUntold = 0
+        lastTold = now
     }
 
     /// Of publications whose answer never came.

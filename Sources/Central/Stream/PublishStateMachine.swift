@@ -21,9 +21,9 @@ package struct PublishStateMachine {
         package var acknowledgeNanoseconds: UInt64 = 4_000_000_000
         /// Where nobody is there to take it: until it is tried again.
         package var retryNanoseconds: UInt64 = 100_000_000
-        /// Of a batch from its acceptance on. A lost leader is replaced within about 5 s; a relay waits 10 s for an
-        /// answer and then gives up all its connections, so it must have heard before.
-        package var batchNanoseconds: UInt64 = 8_000_000_000
+        /// Of a batch from its acceptance on. A lost leader is replaced after 4 to 9 s (nats-server's election); a
+        /// relay waits 10 s for an answer and then gives up all its connections, so it must have heard before.
+        package var batchNanoseconds: UInt64 = 9_000_000_000
 
         package init() {}
     }

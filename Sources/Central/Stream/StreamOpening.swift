@@ -47,7 +47,7 @@ struct StreamOpening {
     func ensure(_ jetStream: JetStream, archivedThrough: Int64) throws -> StreamInfo {
         var settings = configuration.settings
         if archivedThrough > 0 { settings.firstSequence = UInt64(archivedThrough + Self.margin) }
-        let ensured = try again("open the stream") { try jetStream.ensure(settings) }
+        let ensured = try ensured(jetStream, settings)
         if ensured.isNew {
             log.info(
                 "stream_created",
@@ -60,6 +60,18 @@ struct StreamOpening {
             return ensured.info
         }
         return try fill(jetStream, through: archivedThrough)
+    }
+
+    private func ensured(_ jetStream: JetStream, _ settings: StreamSettings) throws -> JetStream.EnsuredStream {
+        do {
+            return try again("open the stream") { try jetStream.ensure(settings) }
+        } catch let error as NATSError where error.detail.contains("storage") {
+            throw NATSError(
+                .conflict,
+                "the servers have no room for a stream of \(settings.maxBytes) bytes: lower `stream.max_bytes`, or "
+                    + "give each of them more (NATS_MAX_FILE in deploy/central/nats); \(error.detail)",
+                jetStream: error.jetStream)
+        }
     }
 
     /// The stream has lost its end: what comes next must not get positions that the lake has passed already.

@@ -1,8 +1,8 @@
 // A JetStream key-value bucket: the newest value of each key, on as many servers as the stream (ADR-8). Every write has
 // a revision; `put` and `all` are one request each, and `all` is answered by any server: no watch that could be lost.
 //
-// For liveness nobody's wall clock counts. A node writes its key every second; a reader remembers, by its own monotonic
-// clock, when it last saw the key's revision change (`ChangeClock`).
+// A revision that changes is a sign of life: a node writes its key every second, and a reader remembers by its own
+// monotonic clock when it last saw that. No clock of another machine is compared with ours.
 
 package struct KeyValueEntry: Sendable, Equatable {
     package let key: String
@@ -110,47 +110,5 @@ package struct KeyValueBucket: Sendable {
                 key: String(decoding: message.subject.utf8.dropFirst(skip), as: UTF8.self), value: message.payload,
                 revision: message.sequence)
         }
-    }
-}
-
-/// When each key last changed, by the reader's own monotonic clock. Pure.
-package struct ChangeClock: Sendable {
-    private struct Sighting {
-        var revision: UInt64
-        /// nil: there when we first looked, so nobody knows how old it is.
-        var changedAt: UInt64?
-    }
-
-    private var sightings: [String: Sighting] = [:]
-    private var hasLooked = false
-
-    package init() {}
-
-    /// What the bucket holds now. A key that is gone is forgotten.
-    package mutating func look(_ entries: [KeyValueEntry], at now: UInt64) {
-        var next: [String: Sighting] = [:]
-        for entry in entries {
-            if let known = sightings[entry.key], known.revision == entry.revision {
-                next[entry.key] = known
-            } else {
-                // What is there at the first look may be a dead node's last word: it counts as live only when it
-                // changes, but a key that appears or changes later has just been written.
-                let isNews = hasLooked || sightings[entry.key] != nil
-                next[entry.key] = Sighting(revision: entry.revision, changedAt: isNews ? now : nil)
-            }
-        }
-        sightings = next
-        hasLooked = true
-    }
-
-    /// Keys that changed within the last `seconds`.
-    package func live(within seconds: Double, at now: UInt64) -> Set<String> {
-        Set(
-            sightings.compactMap { key, sighting in
-                guard let changed = sighting.changedAt, Double(now - min(now, changed)) / 1e9 <= seconds else {
-                    return nil
-                }
-                return key
-            })
     }
 }

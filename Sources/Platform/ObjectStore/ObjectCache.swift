@@ -95,22 +95,6 @@ package final class ObjectCache: Sendable {
         try recover()
     }
 
-    /// The first folder `<directory>/<number>` that no other process has.
-    package static func open(
-        in directory: String, maxBytes: Int, time: any TimeSource = SystemTime()
-    ) throws -> ObjectCache {
-        let most = 16
-        for number in 0..<most {
-            do {
-                return try ObjectCache(directory: "\(directory)/\(number)", maxBytes: maxBytes, time: time)
-            } catch let error as SystemError where error.errno == EWOULDBLOCK && number < most - 1 {
-                continue
-            }
-        }
-        throw SystemError(
-            operation: "open", path: directory, errno: EBUSY, detail: "\(most) processes have a cache here")
-    }
-
     package var counts: Counts {
         state.withLock { state in
             var counts = state.counts
@@ -248,9 +232,13 @@ package final class ObjectCache: Sendable {
 
     /// May go when room is needed, where whoever fetched it was the only one to use it.
     package func release(_ names: [String]) {
-        state.withLock { state in
-            for name in names where state.entries[name]?.uses == 1 { state.entries[name]?.lastUsed = 0 }
+        let released = state.withLock { state in
+            let own = names.filter { state.entries[$0]?.uses == 1 }
+            for name in own { state.entries[name]?.lastUsed = 0 }
+            return own
         }
+        // What the caller itself has read is no reason to keep it.
+        for name in released { Self.forgetReads(path(name)) }
     }
 
     /// The object is another one now, or none.
@@ -316,13 +304,6 @@ package final class ObjectCache: Sendable {
             }
             Self.forgetReads(path(name))
         }
-    }
-
-    private static func forgetReads(_ path: String) {
-        // UTIME_OMIT of <fcntl.h>: the time of change stays.
-        let omitted = timespec(tv_sec: 0, tv_nsec: (1 << 30) - 2)
-        // Where it is refused, copies go in the order in which they came.
-        _ = utimensat(AT_FDCWD, path, [timespec(tv_sec: 0, tv_nsec: 0), omitted], 0)
     }
 
     private func enter(_ name: String, _ source: String, _ fetched: Fetched) throws {

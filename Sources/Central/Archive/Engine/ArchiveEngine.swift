@@ -62,7 +62,7 @@ package struct SettledRecords: Hashable, Sendable {
     }
 }
 
-/// `files`: paths as the object store's `localPath` gives them. One thread at a time.
+/// `files`: paths as the object store's `localFiles` gives them. One thread at a time.
 package protocol ArchiveEngine: Sendable {
     /// Whatever an earlier life left in the scratch space goes.
     func reset() throws
