@@ -7,7 +7,7 @@ import { getJSON } from "../shared/http.js";
 import { CanvasLayer, makeMap, worldX, worldY } from "../shared/map.js";
 import { colour, onThemeChange } from "../shared/theme.js";
 import { change, filters, state } from "./address.js";
-import { ask, unlessSuperseded } from "./ask.js";
+import { ask, takeBack, unlessSuperseded } from "./ask.js";
 import { geohash, lengthFor } from "./geohash.js";
 import { twinBar } from "./twin.js";
 import { leftOut } from "./words.js";
@@ -62,6 +62,8 @@ export class MapView {
     // First coarsely and everywhere, to know where to look.
     try {
       const rough = await ask("bins", "/v1/explore/bins", { ...filters(), length: 4 }, { urgency: 3 });
+      // Behind another tab a map has no size, and would fit to nothing: it is asked again when it is seen.
+      if (this.isHidden) return;
       this.extent = extentOf(rough.rows);
       this.fit(!this.fitted || !this.seesExtent());
       this.fitted = this.selection;
@@ -69,6 +71,10 @@ export class MapView {
     } catch (error) {
       unlessSuperseded((text) => setText(this.readout, text))(error);
     }
+  }
+
+  get isHidden() {
+    return this.holder.clientWidth === 0;
   }
 
   seesExtent() {
@@ -119,16 +125,21 @@ export class MapView {
     const { parameters } = this;
     // Fitting the map moves it, which asks as well.
     const question = JSON.stringify(parameters);
-    if (question === this.asked) return;
+    if (question === this.asked || this.isHidden) return;
     this.asked = question;
+    // Points of a question before must not come after this one's cells.
+    takeBack("points");
     try {
       const answer = await ask("bins", "/v1/explore/bins", parameters, { urgency: 3 });
+      if (this.asked !== question) return;
       this.data = answer;
       this.cells = new Map(answer.rows.map((row) => [row.cell, row]));
       this.points = null;
       const total = answer.rows.reduce((sum, row) => sum + (row.reports ?? 0), 0);
       if (parameters.measure === "reports" && this.map.getZoom() >= nearZoom && total > 0 && total <= fewReports) {
-        this.points = await ask("points", "/v1/explore/points", this.pointParameters, { urgency: 4 });
+        const points = await ask("points", "/v1/explore/points", this.pointParameters, { urgency: 4 });
+        if (this.asked !== question) return;
+        this.points = points;
       }
       this.drawKey();
       this.layer.redraw();
