@@ -4,6 +4,7 @@
 import ColumbaCommands
 import Foundation
 import Glibc
+import HTTPClient
 import System
 import Testing
 import TestSupport
@@ -151,6 +152,34 @@ struct ClusterTests {
                 ClusterFault.killNATS(leader), .killCentral(Int.random(in: 0..<3, using: &generator)), .killStore,
             ] { try endure(fault, station, watch) }
         }
+    }
+
+    @Test("each role on a node of its own: relays find the one that takes batches, analysts the one that answers")
+    func roles() throws {
+        var options = ClusterPlan.Options()
+        options.maxWaitSeconds = 0.5
+        options.roles = [["archive"], ["query"], ["intake"]]
+        let station = try ClusterStation(options)
+        defer { station.end() }
+        try station.start()
+        let relays = station.relayURLs.joined(separator: ",")
+        let flown = try Programs.run(
+            "columba", ["fly", "--relay", relays, "--drones", "20", "--reports", "500"], folder: station.folder)
+        #expect(flown.status.isSuccess, "\(flown.errors)")
+        #expect(eventually(within: 60, everyMilliseconds: 50) { station.waiting() == 0 }, "relays still hold records")
+        #expect(try station.count("SELECT count(*) AS n FROM reports") == 500)
+        let owned = try (0..<3).map { try station.metrics($0).contains("columba_central_owned_partitions 8") }
+        #expect(owned == [true, false, false])
+        let asked = try (0..<3).map { index in
+            var request = HTTPClientRequest(method: "POST", url: station.centralURLs[index] + "/v1/sql")
+            request.body = Array(#"{"sql":"SELECT 1"}"#.utf8)
+            return try HTTPClient().perform(request).status
+        }
+        #expect(asked == [421, 200, 421])
+        let doors = station.intakeURLs.map {
+            (try? HTTPClient().perform(HTTPClientRequest(url: $0 + "/livez")))?.status
+        }
+        #expect(doors == [nil, nil, 200])
     }
 
     @Test("the demo on a cluster adds up, and leaves no process behind")

@@ -68,6 +68,20 @@ struct S3FaultTests {
         #expect(try store.get("log/1") == Array("other".utf8))
     }
 
+    @Test("a put-if-absent that is refused because its own first attempt succeeded is recognised as won")
+    func refusedByItself() throws {
+        let fixture = try StoreFixture()
+        let (proxy, store) = try proxied(fixture) { request, number in
+            // The answer is lost, and so is the question who wrote it: the second attempt meets the first one's object.
+            number == 0 ? .loseAnswer : number == 1 ? .drop : .pass
+        }
+        defer { proxy.end() }
+        #expect(try store.putIfAbsent("log/1", Array("mine".utf8)))
+        let methods = proxy.requests.map(\.method)
+        #expect(methods.prefix(2) == ["PUT", "HEAD"] && methods.count { $0 == "PUT" } == 2, "\(methods)")
+        #expect(store.counts.recognised == 1)
+    }
+
     @Test("where no answer comes at all, neither winning nor losing is claimed")
     func undecided() throws {
         let fixture = try StoreFixture()

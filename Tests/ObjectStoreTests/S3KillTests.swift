@@ -92,6 +92,39 @@ struct S3KillTests {
         #expect(try store.get("reports/big.parquet") == bytes)
     }
 
+    @Test("an upload that fails is aborted at once, and one that the server knows no more may have been completed")
+    func endsOfUploads() throws {
+        let fixture = try StoreFixture()
+        let weed = try WeedServer.shared()
+        let completions = Atomic(0)
+        let isRefusing = Atomic(true)
+        let proxy = try S3Proxy(to: weed.port) { request, _ in
+            if isRefusing.load(ordering: .relaxed), request.target.contains("partNumber=2&") {
+                return .answer(status: 400, body: "<Error><Code>InvalidPart</Code></Error>")
+            }
+            guard request.method == "POST", request.target.contains("uploadId") else { return .pass }
+            // As AWS has it: whose completion was carried out is not known any more.
+            return completions.add(1, ordering: .relaxed).newValue == 1
+                ? .loseAnswer : .answer(status: 404, body: "<Error><Code>NoSuchUpload</Code></Error>")
+        }
+        defer { proxy.end() }
+        let store = try fixture.s3(proxy.endpoint)
+        let bytes = StoreFixture.bytes((10 << 20) + 5, seed: 6)
+        let path = try fixture.file("big", bytes)
+        let later = Timestamp(microseconds: SystemTime().wallMicroseconds() + 7_200_000_000)
+        #expect(throws: S3Error.self) { try store.putFile("big", fromPath: path) }
+        #expect(try store.removeUnfinished(olderThanSeconds: 60, now: later) == 0)
+        isRefusing.store(false, ordering: .relaxed)
+        try store.putFile("big", fromPath: path)
+        #expect(completions.load(ordering: .relaxed) == 2)
+        #expect(try store.get("big") == bytes)
+        // Another's object under that name is no completion.
+        let other = try fixture.file("other", StoreFixture.bytes((10 << 20) + 5, seed: 7))
+        completions.store(1, ordering: .relaxed)
+        #expect(throws: S3Error.self) { try store.putFile("big", fromPath: other) }
+        #expect(try store.get("big") == bytes)
+    }
+
     @Test("a large upload whose parts and last answer are lost again and again arrives whole")
     func lossyUpload() throws {
         let fixture = try StoreFixture()

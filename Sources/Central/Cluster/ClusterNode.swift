@@ -29,6 +29,7 @@ final class ClusterNode: Backbone {
     private let follower: ArchiveFollower
     private let membership: ClusterMembership
     private let owner: PartitionOwner?
+    private let partitions: StreamPartitions
     private let listeners: CommitListeners
     private let threads = ThreadCrew()
     private let clock = Mutex(PositionClock())
@@ -73,6 +74,7 @@ final class ClusterNode: Backbone {
                 version: CentralService.version),
             partitions: partitions, board: nodes, time: time, log: log.component("cluster"))
         self.membership = membership
+        self.partitions = StreamPartitions(stream: nats, log: log.component("archive"))
         guard configuration.cluster.roles.contains(.archive) else {
             owner = nil
             return
@@ -82,7 +84,7 @@ final class ClusterNode: Backbone {
                 archiver: try ArchiverConfiguration(stores, duckDB, scratch: "scratch-\(nodeID)"),
                 partitions: partitions, maxRows: configuration.archive.maxRows,
                 maxWaitSeconds: configuration.archive.maxWaitSeconds),
-            stream: StreamPartitions(stream: nats), owned: { membership.view.owned }, time: time,
+            stream: self.partitions, owned: { membership.view.owned }, time: time,
             log: log.component("archive")
         ) { commit, retried in
             follower.wake()
@@ -164,7 +166,10 @@ final class ClusterNode: Backbone {
         threads.start("ledger", stackBytes: 4 << 20) { tail.run() }
         threads.start("membership") { membership.run() }
         threads.start("lag") { [self] in watchLag() }
-        if let owner { threads.start("archiver", stackBytes: 8 << 20) { owner.run() } }
+        guard let owner else { return }
+        let released = partitions
+        threads.start("release") { released.run() }
+        threads.start("archiver", stackBytes: 8 << 20) { owner.run() }
     }
 
     private func watchLag() {
@@ -191,15 +196,29 @@ final class ClusterNode: Backbone {
     func end() {
         isEnding.update { $0 = true }
         tail.withLock { $0 }?.stop()
+        partitions.stop()
         follower.stop()
         threads.join()
         nats.closeLog()
     }
 }
 
-/// The stream as those see it who archive some of its partitions.
-struct StreamPartitions: PartitionStream {
-    let stream: any BatchStream
+/// The stream as those see it who archive some of its partitions. What is archived is released by a thread of its own:
+/// after the loss of a server JetStream may leave a purge unanswered for half a minute, and no commit waits for that.
+final class StreamPartitions: PartitionStream {
+    private struct Passed {
+        var positions: [Int: Int64] = [:]
+        var isStopping = false
+    }
+
+    private let stream: any BatchStream
+    private let log: Log
+    private let passed = Monitor(Passed())
+
+    init(stream: any BatchStream, log: Log) {
+        self.stream = stream
+        self.log = log
+    }
 
     func read(after positions: [Int: Int64], maxBytes: Int) throws -> [StreamEntry] {
         try stream.read(after: .partitions(positions), maxBytes: maxBytes)
@@ -210,7 +229,29 @@ struct StreamPartitions: PartitionStream {
     }
 
     func records(after positions: [Int: Int64]) -> Int { stream.records(after: .partitions(positions)) }
-    func release(_ positions: [Int: Int64]) throws { try stream.release(.partitions(positions)) }
+
+    func release(_ positions: [Int: Int64]) { passed.update { $0.positions.merge(positions) { max($0, $1) } } }
+
+    /// The thread's body.
+    func run() {
+        while true {
+            let next = passed.wait { passed -> [Int: Int64]?? in
+                if passed.isStopping { return .some(nil) }
+                guard !passed.positions.isEmpty else { return nil }
+                defer { passed.positions = [:] }
+                return .some(passed.positions)
+            }
+            guard let next, let positions = next else { return }
+            do {
+                try stream.release(.partitions(positions))
+            } catch {
+                // The next commit's release covers this one.
+                log.warning("stream_not_released", ["error": .string("\(error)")])
+            }
+        }
+    }
+
+    func stop() { passed.update { $0.isStopping = true } }
 }
 
 extension ClusterStreamSettings {
