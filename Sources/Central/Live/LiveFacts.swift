@@ -62,6 +62,8 @@ package final class LiveHandOver: Sendable {
     private struct State {
         var facts: [Int64: LiveFacts] = [:]
         var records = 0
+        /// The view is beyond this position: what comes too late for it must not lie here for ever.
+        var passed: Int64 = .min
     }
 
     private let state = Mutex(State())
@@ -74,7 +76,8 @@ package final class LiveHandOver: Sendable {
 
     package func offer(_ facts: LiveFacts, at position: Int64) {
         state.withLock { state in
-            guard state.facts[position] == nil, state.records + facts.records.count <= maxRecords else { return }
+            let hasRoom = state.records + facts.records.count <= maxRecords
+            guard position > state.passed, state.facts[position] == nil, hasRoom else { return }
             state.facts[position] = facts
             state.records += facts.records.count
         }
@@ -92,6 +95,7 @@ package final class LiveHandOver: Sendable {
     /// The view has read this far by itself.
     func drop(through position: Int64) {
         state.withLock { state in
+            state.passed = max(state.passed, position)
             for key in state.facts.keys where key <= position {
                 state.records -= state.facts.removeValue(forKey: key)?.records.count ?? 0
             }
