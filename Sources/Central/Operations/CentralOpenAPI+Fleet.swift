@@ -195,8 +195,8 @@ extension CentralOpenAPI {
                       "type": "object",
                       "required": ["by"],
                       "properties": {
-                        "by": {"type":"string","minLength":1,"maxLength":32,"description":"Who decides"},
-                        "note": {"type":"string","maxLength":500,"description":"Why"}
+                        "by": {"type":"string","minLength":1,"maxLength":128,"description":"Who decides"},
+                        "note": {"type":"string","maxLength":2000,"description":"Why"}
                       }
                     }
                   }

@@ -138,6 +138,7 @@ struct Decision: Sendable {
     var by: String
     var note: String
 
+    /// In code points, as JSON Schema counts and the relay does.
     private static let maxBy = 128
     private static let maxNote = 2_000
 
@@ -153,15 +154,15 @@ struct Decision: Sendable {
         } catch {
             throw Problem(status: 400, code: "invalid_json", detail: #"Send {"by": "who decides", "note": "why"}."#)
         }
-        guard let by = body.by, (1...Self.maxBy).contains(by.utf8.count) else {
+        guard let by = body.by, (1...Self.maxBy).contains(by.unicodeScalars.count) else {
             throw Problem(
-                status: 422, code: "missing_field", detail: "by is required: who decides, up to \(Self.maxBy) bytes.",
+                status: 422, code: "missing_field", detail: "by is required: who decides, up to \(Self.maxBy) characters.",
                 field: "by")
         }
         let note = body.note ?? ""
-        guard note.utf8.count <= Self.maxNote else {
+        guard note.unicodeScalars.count <= Self.maxNote else {
             throw Problem(
-                status: 422, code: "invalid_field", detail: "note has at most \(Self.maxNote) bytes.", field: "note")
+                status: 422, code: "invalid_field", detail: "note has at most \(Self.maxNote) characters.", field: "note")
         }
         self.by = by
         self.note = note
