@@ -156,13 +156,15 @@ struct Decision: Sendable {
         }
         guard let by = body.by, (1...Self.maxBy).contains(by.unicodeScalars.count) else {
             throw Problem(
-                status: 422, code: "missing_field", detail: "by is required: who decides, up to \(Self.maxBy) characters.",
+                status: 422, code: "missing_field",
+                detail: "by is required: who decides, up to \(Self.maxBy) characters.",
                 field: "by")
         }
         let note = body.note ?? ""
         guard note.unicodeScalars.count <= Self.maxNote else {
             throw Problem(
-                status: 422, code: "invalid_field", detail: "note has at most \(Self.maxNote) characters.", field: "note")
+                status: 422, code: "invalid_field", detail: "note has at most \(Self.maxNote) characters.",
+                field: "note")
         }
         self.by = by
         self.note = note
