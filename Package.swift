@@ -159,7 +159,7 @@ let package = Package(
             "CentralTests",
             [
                 "Central", "Models", "SyncProtocol", "JSON", "Crypto", "Compression", "DuckDB", "ObjectStore",
-                "SegmentedLog", "System", "Log", "Configuration", "Simulation", "WorldSimulation",
+                "SegmentedLog", "System", "Log", "Configuration", "NATS", "Simulation", "WorldSimulation",
             ]),
         tests("ObjectStoreTests", ["Crypto", "HTTPClient", "Models", "ObjectStore", "System"]),
         tests("NATSTests", ["NATS", "System", "Certificates"]),

@@ -2,6 +2,7 @@
 
 import Central
 import Log
+import NATS
 import Synchronization
 import System
 import Testing
@@ -9,7 +10,7 @@ import Testing
 /// What a bucket of the stream's servers is, in memory.
 final class MemoryBoard: Sendable {
     fileprivate struct State {
-        var entries: [String: ClusterBoardEntry] = [:]
+        var entries: [String: KeyValueEntry] = [:]
         var revision: UInt64 = 0
         var cutOff: Set<String> = []
     }
@@ -45,7 +46,7 @@ final class MemoryBoard: Sendable {
         func put(_ key: String, _ value: [UInt8]) throws {
             try board.access(node) { state in
                 state.revision += 1
-                state.entries[key] = ClusterBoardEntry(key: key, value: value, revision: state.revision)
+                state.entries[key] = KeyValueEntry(key: key, value: value, revision: state.revision)
             }
         }
 
@@ -57,7 +58,7 @@ final class MemoryBoard: Sendable {
 
         func remove(_ key: String) throws { try board.access(node) { $0.entries[key] = nil } }
 
-        func entries(under prefix: String) throws -> [ClusterBoardEntry] {
+        func entries(under prefix: String) throws -> [KeyValueEntry] {
             try board.access(node) { state in
                 state.entries.values.filter { $0.key.hasPrefix("\(prefix).") }.sorted { $0.key < $1.key }
             }

@@ -2,20 +2,7 @@
 // servers. `COLUMBA_NODES` has who lives (written every second, so in memory); `COLUMBA_FLEET` what nodes tell each
 // other about relays.
 
-import NATS
-
-package struct ClusterBoardEntry: Sendable, Equatable {
-    package let key: String
-    package let value: [UInt8]
-    /// Grows with each write.
-    package let revision: UInt64
-
-    package init(key: String, value: [UInt8], revision: UInt64) {
-        self.key = key
-        self.value = value
-        self.revision = revision
-    }
-}
+package import NATS
 
 package protocol ClusterBoard: Sendable {
     func put(_ key: String, _ value: [UInt8]) throws
@@ -23,7 +10,7 @@ package protocol ClusterBoard: Sendable {
     func putIfAbsent(_ key: String, _ value: [UInt8]) throws -> Bool
     func remove(_ key: String) throws
     /// The newest entry of every key that begins with `prefix` and a dot.
-    func entries(under prefix: String) throws -> [ClusterBoardEntry]
+    func entries(under prefix: String) throws -> [KeyValueEntry]
 }
 
 extension KeyValueBucket: ClusterBoard {
@@ -44,7 +31,7 @@ extension KeyValueBucket: ClusterBoard {
         }
     }
 
-    package func entries(under prefix: String) throws -> [ClusterBoardEntry] {
-        try all(prefix).map { ClusterBoardEntry(key: $0.key, value: $0.value, revision: $0.revision) }
+    package func entries(under prefix: String) throws -> [KeyValueEntry] {
+        try all(prefix)
     }
 }

@@ -5,6 +5,7 @@
 package import Log
 package import System
 import FoundationEssentials
+import NATS
 import Synchronization
 
 /// The cluster as this node sees it.

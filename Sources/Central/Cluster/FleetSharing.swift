@@ -9,6 +9,7 @@ import Crypto
 import FoundationEssentials
 package import Log
 import Models
+import NATS
 package import SyncProtocol
 import Synchronization
 import System
@@ -151,7 +152,7 @@ package final class FleetSharing: Sendable {
         }
     }
 
-    private func news(under prefix: String) throws -> [ClusterBoardEntry] {
+    private func news(under prefix: String) throws -> [KeyValueEntry] {
         let entries = try board.entries(under: prefix)
         return state.withLock { state in
             entries.filter { entry in

@@ -73,8 +73,9 @@ package final class BatchIntake: Sendable {
             throw Self.busy("The archive is behind and the stream full.", 10)
         }
         let lines = try inflate(exchange)
-        var facts = LiveFacts(relayID: name.relayID, epoch: name.epoch, receivedAt: now)
-        let examined = try BatchExamination.examine(lines, name: name) { facts.add($0, $1) }
+        var facts =
+            live.hasRoom ? LiveFacts(relayID: name.relayID, epoch: name.epoch, receivedAt: now) : nil
+        let examined = try BatchExamination.examine(lines, name: name) { facts?.add($0, $1) }
         let header = StreamHeader(
             relay: name.relayID, epoch: name.epoch, numbers: examined.numbers,
             rejected: examined.rejected.map { RejectedRecord(n: $0.n, code: $0.code) }, records: examined.records)
@@ -91,7 +92,7 @@ package final class BatchIntake: Sendable {
         let isQueued = stream.append(batch) { [self, facts] result in
             switch result {
             case .success(let position):
-                live.offer(facts, at: position)
+                if let facts { live.offer(facts, at: position) }
                 fleet.received(header, name: name.path, digest: digest, at: now)
                 count(header, bytes: payload.count)
                 answer(exchange, name, digest: digest)

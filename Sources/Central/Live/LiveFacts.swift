@@ -71,6 +71,9 @@ package final class LiveHandOver: Sendable {
 
     package init(maxRecords: Int = LiveHandOver.maxRecords) { self.maxRecords = maxRecords }
 
+    /// Whether gathering facts is worth it now: never where the view reads the stream itself (a cluster).
+    package var hasRoom: Bool { state.withLock { $0.records < maxRecords } }
+
     /// Records handed over that the view has not taken.
     package var waiting: Int { state.withLock { $0.records } }
 

@@ -6,6 +6,7 @@ package import System
 import Configuration
 import Crypto
 import Glibc
+import Metrics
 
 package struct CentralStores: Sendable {
     package let lake: any ObjectStore
@@ -81,26 +82,31 @@ package struct CentralStores: Sendable {
     package func metrics() -> [UInt8] {
         guard let client, let cache else { return [] }
         let (requests, copies) = (client.counts, cache.counts)
-        let values: [(name: String, type: String, help: String, value: Int)] = [
-            ("requests_total", "counter", "Requests to the object store.", requests.requests),
-            ("retries_total", "counter", "Requests sent again.", requests.retries),
-            ("failures_total", "counter", "Operations given up.", requests.failures),
-            ("sent_bytes_total", "counter", "Bytes of objects sent.", requests.bytesSent),
-            ("received_bytes_total", "counter", "Bytes of objects received.", requests.bytesReceived),
-            ("commits_recognised_total", "counter", "Own objects found after a lost answer.", requests.recognised),
-            ("cache_files", "gauge", "Copies on this machine.", copies.files),
-            ("cache_bytes", "gauge", "Bytes of copies on this machine.", copies.bytes),
-            ("cache_limit_bytes", "gauge", "s3.cache_bytes.", cache.maxBytes),
-            ("cache_hits_total", "counter", "Files that were on this machine already.", copies.hits),
-            ("cache_fetches_total", "counter", "Files fetched.", copies.fetches),
-            ("cache_evictions_total", "counter", "Copies removed to make room.", copies.evictions),
-            ("cache_damaged_total", "counter", "Copies that were not what they had been.", copies.damaged),
+        let values: [(name: String, help: String, value: Int)] = [
+            ("requests_total", "Requests to the object store.", requests.requests),
+            ("retries_total", "Requests sent again.", requests.retries),
+            ("failures_total", "Operations given up.", requests.failures),
+            ("sent_bytes_total", "Bytes of objects sent.", requests.bytesSent),
+            ("received_bytes_total", "Bytes of objects received.", requests.bytesReceived),
+            ("commits_recognised_total", "Own objects found after a lost answer.", requests.recognised),
+            ("cache_files", "Copies on this machine.", copies.files),
+            ("cache_bytes", "Bytes of copies on this machine.", copies.bytes),
+            ("cache_limit_bytes", "s3.cache_bytes.", cache.maxBytes),
+            ("cache_hits_total", "Files that were on this machine already.", copies.hits),
+            ("cache_fetches_total", "Files fetched.", copies.fetches),
+            ("cache_evictions_total", "Copies removed to make room.", copies.evictions),
+            ("cache_damaged_total", "Copies that were not what they had been.", copies.damaged),
         ]
-        let text = values.map { name, type, help, value in
-            "# HELP columba_central_object_store_\(name) \(help)\n# TYPE columba_central_object_store_\(name) \(type)\n"
-                + "columba_central_object_store_\(name) \(value)\n"
+        let registry = MetricsRegistry()
+        for (name, help, value) in values {
+            let full = "columba_central_object_store_\(name)"
+            if full.hasSuffix("_total") {
+                registry.counterCallback(full, help: help) { Double(value) }
+            } else {
+                registry.gaugeCallback(full, help: help) { Double(value) }
+            }
         }
-        return Array(text.joined().utf8)
+        return registry.render()
     }
 }
 

@@ -98,7 +98,7 @@ package final class QueryService: Sendable {
         // Of a lake that is not on this machine: what a query opens is fetched for it.
         guard lake.localBytesLimit == nil else { return }
         spares.keep(
-            versions: { [self] in try? views(for: "").versions },
+            versions: { [self] in try? openTables().map { try $0.refresh().version } },
             make: { [self] in try? makeSpare() })
     }
 

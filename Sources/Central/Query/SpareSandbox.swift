@@ -73,7 +73,7 @@ final class SpareSandboxes: Sendable {
                 return state.spare == nil && self.isBusy(state) ? true : nil
             }
             pause = Self.secondsBetweenLooks
-            if isWanted == nil, !hasNews(versions()) { continue }
+            if isWanted == nil, !isOutdated(versions) { continue }
             if state.withLock({ $0.isStopped }) { return }
             guard let spare = make() else {
                 pause = Self.secondsAfterFailure
@@ -102,14 +102,14 @@ final class SpareSandboxes: Sendable {
         return Double(time.monotonicNanoseconds() - last) / 1e9 < Self.idleSeconds
     }
 
-    /// Whether the spare is out of date and still wanted; one that nobody wants any more goes.
-    private func hasNews(_ versions: [Int64]?) -> Bool {
-        let (hasNews, unwanted) = state.withLock { state -> (Bool, SpareSandbox?) in
-            guard let spare = state.spare else { return (false, nil) }
-            guard isBusy(state) else { return (false, state.take()) }
-            return (versions.map { $0 != spare.versions } ?? false, nil)
+    /// Whether the spare is out of date and still wanted; one that nobody wants any more goes. The archive is looked at
+    /// only where there is one.
+    private func isOutdated(_ newest: () -> [Int64]?) -> Bool {
+        let (versions, unwanted) = state.withLock { state -> ([Int64]?, SpareSandbox?) in
+            isBusy(state) ? (state.spare?.versions, nil) : (nil, state.take())
         }
         _ = unwanted
-        return hasNews
+        guard let versions, let newest = newest() else { return false }
+        return newest != versions
     }
 }

@@ -7,6 +7,7 @@
 package struct KeyValueEntry: Sendable, Equatable {
     package let key: String
     package let value: [UInt8]
+    /// Grows with each write.
     package let revision: UInt64
 
     package init(key: String, value: [UInt8], revision: UInt64) {
