@@ -126,7 +126,7 @@ import WorldSimulation
             _ = try archiver.archive([message])
             let keys = try cluster.vault.list(QuarantineFiles.folder).map(\.key)
             #expect(keys == ["\(QuarantineFiles.folder)/p00-3-3.ndjson"])
-            let text = String(decoding: try #require(try cluster.vault.get(keys[0])), as: UTF8.self)
+            let text = String(decoding: try #require(try cluster.vault.get(keys.first ?? "")), as: UTF8.self)
             #expect(text.contains(#""n":4,"position":3,"code":"too_large""#) && !text.contains("line_base64"))
             #expect(try quarantine(cluster, in: directory).all().isEmpty, "whoever kept its bytes lists it")
         }

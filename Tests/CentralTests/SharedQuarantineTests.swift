@@ -31,6 +31,12 @@ import Testing
             let page = try node.list(states: [.waiting], relayID: "south-1", after: Vault.id(3), limit: 5)
             #expect(page.map(\.n) == [1])
         }
+        // A call that was cut short, made again by a newer archiver, which set something else aside.
+        vault.archiverWrites([1, 4], from: 5, to: 9)
+        for node in nodes {
+            try node.look()
+            #expect(try node.all().map(\.n) == [4, 3, 2, 1])
+        }
     }
 
     @Test("of two nodes that decide at once one wins, and the other one sees what was decided")

@@ -16,7 +16,12 @@ extension FleetParts {
             if let n = record.n { fleet.retried(n, relayID: record.relayID, epoch: record.epoch) }
         }
         try quarantine.takeOver(stores.vaultDirectory, oldPath: "\(data)/quarantine.db")
-        try quarantine.look()
+        do {
+            try quarantine.look()
+        } catch {
+            // Its thread looks again, and again.
+            log.warning("quarantine_not_reached", ["error": .string("\(error)")])
+        }
         return quarantine
     }
 }
