@@ -1,6 +1,7 @@
 // An object store in memory whose k-th request fails, before it does anything or after it has done it, and with it
 // every further one until the process that asks is another one.
 
+import Central
 import ObjectStore
 import Synchronization
 
@@ -20,6 +21,19 @@ final class FaultyStore: ObjectStore {
     }
 
     private let state = Mutex(State())
+    private let interposed = Mutex<(@Sendable () -> Void)?>(nil)
+
+    /// Runs this once, right before the next decision is written.
+    func beforeNextDecision(_ body: @escaping @Sendable () -> Void) { interposed.withLock { $0 = body } }
+
+    private func interpose(_ key: String) {
+        guard key.hasPrefix(QuarantineDecision.folder) else { return }
+        let body = interposed.withLock { interposed in
+            defer { interposed = nil }
+            return interposed
+        }
+        body?()
+    }
 
     /// The request with this number, counted from now, fails and all later ones; nil: none.
     func fail(atCall call: Int?, afterwards: Bool = false) {
@@ -61,10 +75,14 @@ final class FaultyStore: ObjectStore {
         state.objects[key] = ObjectInfo(key: key, bytes: bytes.count, modifiedMicroseconds: state.writes)
     }
 
-    func put(_ key: String, _ bytes: [UInt8]) throws { try request { Self.write(key, bytes, &$0) } }
+    func put(_ key: String, _ bytes: [UInt8]) throws {
+        interpose(key)
+        try request { Self.write(key, bytes, &$0) }
+    }
 
     func putIfAbsent(_ key: String, _ bytes: [UInt8]) throws -> Bool {
-        try request { state in
+        interpose(key)
+        return try request { state in
             guard state.objects[key] == nil else { return false }
             Self.write(key, bytes, &state)
             return true

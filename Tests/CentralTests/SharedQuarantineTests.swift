@@ -55,6 +55,47 @@ import Testing
         #expect(b.counts == [:])
     }
 
+    @Test("a decision taken between another one's look and its word wins, whichever the two are")
+    func betweenLookAndWord() throws {
+        for (first, second) in [(true, true), (true, false), (false, true), (false, false)] {
+            let vault = try Vault()
+            let (a, b) = (try vault.node("a"), try vault.node("b"))
+            vault.archiverWrites([1], from: 1, to: 1)
+            let won = Mutex(false)
+            vault.store.beforeNextDecision {
+                let isOurs =
+                    second
+                    ? try? b.drop(Vault.id(1), by: "bob", note: "", at: vault.now)
+                    : try? b.startRetry(Vault.id(1), by: "bob", note: "", at: vault.now)
+                won.withLock { $0 = isOurs == true }
+            }
+            let isOurs =
+                first
+                ? try a.drop(Vault.id(1), by: "ada", note: "", at: vault.now)
+                : try a.startRetry(Vault.id(1), by: "ada", note: "", at: vault.now)
+            #expect(!isOurs && won.withLock { $0 })
+            #expect(vault.chains == [Vault.id(1): [second ? "dropped" : "retrying"]])
+            for node in [a, b] { #expect(try node.all().first?.decidedBy == "bob") }
+        }
+    }
+
+    @Test("an archiver's word that meets another one on its way is said again where it still holds")
+    func outcomeMeetsDecision() throws {
+        let vault = try Vault()
+        let (a, b) = (try vault.node("a"), try vault.node("b"))
+        vault.archiverWrites([1], from: 1, to: 1)
+        _ = try a.startRetry(Vault.id(1), by: "ada", note: "", at: vault.now)
+        vault.store.beforeNextDecision {
+            // An older copy of the retry was refused, and a person wants it once more.
+            _ = try? b.committed(retryCommit(.refused(code: "x")), retried: [Vault.id(1)], at: vault.now)
+            try? b.step(Self.offDuty)
+            _ = try? b.startRetry(Vault.id(1), by: "bob", note: "", at: vault.now)
+        }
+        _ = try a.committed(retryCommit(.archived), retried: [Vault.id(1)], at: vault.now)
+        try a.step(Self.offDuty)
+        #expect(vault.chains == [Vault.id(1): ["retrying", "waiting", "retrying", "archived"]])
+    }
+
     @Test("of many that decide at the same moment, on threads, exactly one wins each record")
     func threads() throws {
         let vault = try Vault()
