@@ -230,6 +230,7 @@ struct FleetClusterTests {
         nodes[1].hear(report(at: 5))
         for node in nodes { node.time.advance(seconds: 10) }
         #expect(try nodes[0].keeper.retire("ghost", by: "ops", note: "fell off"))
+        for node in nodes { node.time.advance(seconds: 5) }
         share(nodes)
         #expect(nodes.map { $0.isRetired("ghost") } == [true, true, true])
         let new = try cluster.node("d")

@@ -256,6 +256,24 @@ struct RelayMemoryTests {
         #expect(ahead.isRetired && here.isRetired)
     }
 
+    @Test("an older state of a relay, or a copy of it, is an event at the node that hears it, not where it is told on")
+    func secondHand() {
+        var (heard, told) = (RelayLedger(relayID: "r"), RelayLedger(relayID: "r"))
+        for (sent, through, process) in [(1.0, 9, "a"), (2, 5, "a"), (3, 9, "b"), (4, 9, "a")] {
+            var report = RelayReport(
+                relayID: "r", epoch: String(repeating: process, count: 32), version: "1",
+                sentAt: start.adding(seconds: sent), rules: .init(version: 0, state: .refused))
+            report.epochs = [
+                .init(epoch: String(repeating: "a", count: 32), through: Int64(through), waiting: 0, missing: IntervalSet())
+            ]
+            let events = heard.reported(report, durable: { _ in IntervalSet() }, at: report.sentAt)
+            let toldOn = told.reported(report, durable: { _ in IntervalSet() }, isSecondHand: true, at: report.sentAt)
+            #expect(events?.contains(.rollback) == (sent == 2) && events?.contains(.cloned) == (sent == 4))
+            #expect(toldOn == [.rulesRefused(version: 0, reason: "")], "what goes on is judged by each")
+        }
+        #expect(heard.lives.map(\.known) == told.lives.map(\.known))
+    }
+
     @Test("a node that knows of the retirement needs no clock to hear that the relay is back; a second one holds again")
     func returns() {
         var here = RelayLedger(relayID: "r")
