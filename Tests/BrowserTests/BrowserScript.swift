@@ -14,12 +14,11 @@ enum BrowserScript {
     private static let root = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
-    /// The lines of a script that passed; nil where it was skipped, which it says itself.
-    static func run(_ script: String) throws -> [String]? {
+    /// The lines of a script that passed. Cancels the test where a tool is missing.
+    static func run(_ script: String) throws -> [String] {
         let python = root + "/.tools/python/bin/python"
         guard FileSystem.isExecutable(python) else {
-            print("skipped: .tools/python is missing; run make deps")
-            return nil
+            try Test.cancel(".tools/python is missing; run make deps")
         }
         let programs = [Environment.executableDirectory, root + "/.build/release", root + "/.build/debug"]
         let folder = try #require(
@@ -38,7 +37,7 @@ enum BrowserScript {
         let text = (try? String(contentsOfFile: output + "/out", encoding: .utf8)) ?? ""
         let errors = (try? String(contentsOfFile: output + "/err", encoding: .utf8)) ?? ""
         print(text, terminator: "")
-        if status == .exited(skipped) { return nil }
+        if status == .exited(skipped) { try Test.cancel("\(text)") }
         #expect(status == .exited(0), "\(script):\n\(text)\(errors.suffix(3_000))")
         return text.split(separator: "\n").map(String.init)
     }

@@ -8,8 +8,12 @@ import Testing
 struct ForwarderStateMachineTests {
     private static let second: UInt64 = 1_000_000_000
 
-    private func machine(through: Int64 = 100, inFlight: Int = 4) -> ForwarderStateMachine {
-        var machine = ForwarderStateMachine(limits: .init(maxInFlight: inFlight, maxBatchBytes: 1 << 20))
+    private func machine(
+        through: Int64 = 100, inFlight: Int = 4, lingerSeconds: Double = 0.2
+    ) -> ForwarderStateMachine {
+        var limits = ForwarderStateMachine.Limits(maxInFlight: inFlight, maxBatchBytes: 1 << 20)
+        limits.lingerSeconds = lingerSeconds
+        var machine = ForwarderStateMachine(limits: limits)
         machine.epochOpened("e", through: through, archived: IntervalSet(), isCurrent: true)
         return machine
     }
@@ -178,6 +182,16 @@ struct ForwarderStateMachineTests {
         #expect(machine.nextOrder(at: Self.second + 20_000_000) == .wait(until: Self.second + 200_000_000))
         machine.committed("e", through: 1_000, at: Self.second + 21_000_000)
         #expect(try batch(machine.nextOrder(at: Self.second + 21_000_000)).numbers.max == 1_000)
+    }
+
+    @Test("the longest wait for company leaves a report live")
+    func longestLinger() throws {
+        var machine = machine(through: 0, lingerSeconds: 4)
+        machine.committed("e", through: 1, at: Self.second)
+        _ = try deliver(&machine, at: Self.second)
+        machine.committed("e", through: 2, at: Self.second + 1)
+        #expect(machine.nextOrder(at: 2 * Self.second) == .wait(until: 5 * Self.second))
+        #expect(try batch(machine.nextOrder(at: 5 * Self.second)).lane == .live)
     }
 
     @Test("numbers whose rows are gone are missing and hold nothing up")

@@ -43,6 +43,7 @@ struct RelayConfigurationTests {
             (#"central: ["ftp://x"]"#, "central[0]"), ("position: {lat: 91, lon: 0}", "position.lat"),
             ("forward: {max_in_flight: 1.5}", "forward.max_in_flight"),
             ("forward: {live_share: 0}", "forward.live_share"), ("forward: {live_share: 1}", "forward.live_share"),
+            ("forward: {linger_s: -0.1}", "forward.linger_s"), ("forward: {linger_s: 4.1}", "forward.linger_s"),
             ("forward: {max_bytes_per_s: 499}", "forward.max_bytes_per_s"), ("tls: {cert: \"a\"}", "tls.key"),
             ("tls: {cert: \"a\", key: \"a\"}", "tls.client_ca"), ("tls: {crt: \"a\"}", "tls.crt"),
             (#"central: ["https://x"]"#, "central[0]"), ("tls: {recheck_s: 61}", "tls.recheck_s"),
@@ -57,7 +58,10 @@ struct RelayConfigurationTests {
     func forward() throws {
         let limits = try parse("forward: {max_bytes_per_s: 20000, live_share: 0.8, max_in_flight: 2}").forward.limits
         #expect(limits.maxBytesPerSecond == 20_000 && limits.liveShare == 0.8 && limits.maxInFlight == 2)
+        #expect(try parse("forward: {linger_s: 4}").forward.limits.lingerSeconds == 4)
+        #expect(try parse("forward: {linger_s: 0}").forward.limits.lingerSeconds == 0)
         let defaults = try parse("").forward.limits
+        #expect(defaults.lingerSeconds == 0.2)
         #expect(defaults.maxBytesPerSecond == nil && defaults.liveShare == 0.5 && defaults.maxBatchBytes == 1 << 20)
     }
 

@@ -24,10 +24,8 @@ struct DiskFaultTests {
         try station.relay.start()
         #expect(try station.post("d", from: 1, count: 50).count == 50)
         let process = try #require(station.relay.processID)
-        guard
-            let fault = try SystemCallFault(
-                process, inject: ["fdatasync:error=EIO", "fsync:error=EIO"], folder: station.folder)
-        else { return }
+        let fault = try SystemCallFault(
+            process, inject: ["fdatasync:error=EIO", "fsync:error=EIO"], folder: station.folder)
         let answer = try? Requests.post(station.relay, Requests.report(drone: "d", seq: 51))
         #expect(answer?.status != 202, "nothing is acknowledged after a failed flush")
         #expect(try station.relay.waitForEnd(withinSeconds: 20) == .exited(1))
@@ -48,7 +46,7 @@ struct DiskFaultTests {
         #expect(try station.post("d", from: 1, count: 5).count == 5)
         let process = try #require(station.relay.processID)
         let calls = ["pwrite64", "mkdir", "rename", "unlink", "ftruncate"].map { "\($0):error=EROFS" }
-        guard let fault = try SystemCallFault(process, inject: calls, folder: station.folder) else { return }
+        let fault = try SystemCallFault(process, inject: calls, folder: station.folder)
         let before = alerts(station)
         let refused = try Requests.post(station.relay, Requests.report(drone: "d", seq: 6, extra: Self.low))
         #expect(refused.status == 503 && refused.header("retry-after") != nil)
@@ -80,7 +78,7 @@ struct DiskFaultTests {
         try station.relay.start()
         let process = try #require(station.relay.processID)
         let calls = ["fdatasync:delay_enter=2000000", "fsync:delay_enter=2000000"]
-        guard let fault = try SystemCallFault(process, inject: calls, folder: station.folder) else { return }
+        let fault = try SystemCallFault(process, inject: calls, folder: station.folder)
         defer { fault.end() }
         let time = SystemTime()
         var slowest = 0.0
@@ -163,7 +161,7 @@ struct DiskFaultTests {
         ] {
             let station = try Station(relayExtra: setting)
             defer { station.end() }
-            guard let disk = try SmallDisk(.tmpfs, megabytes: 200, at: station.relayData) else { return }
+            let disk = try SmallDisk(.tmpfs, megabytes: 200, at: station.relayData)
             defer { withExtendedLifetime(disk) {} }
             guard starts else {
                 try station.relay.launch()

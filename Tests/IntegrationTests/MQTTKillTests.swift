@@ -14,7 +14,7 @@ struct MQTTKillTests {
 
     @Test("every PUBACKed report is archived exactly once, whenever the relay is killed", .timeLimit(.minutes(5)))
     func killRounds() throws {
-        guard let python = MQTTClients.python else { return }
+        let python = try MQTTClients.python
         var random = SystemRandomNumberGenerator()
         let port = try FreePorts.find(1)[0]
         let station = try Station(
@@ -80,22 +80,26 @@ enum MQTTClients {
         .appendingPathComponent("Clients/mqtt_drones.py").path
 
     /// The Python of `make deps` with the package paho-mqtt.
-    static var python: String? {
-        let folder = Programs.python.map { "\(($0 as NSString).deletingLastPathComponent)/../lib" }
-        let packages = folder.flatMap { try? FileManager.default.subpathsOfDirectory(atPath: $0) } ?? []
-        if let python = Programs.python, packages.contains(where: { $0.hasSuffix("paho/mqtt/client.py") }) {
-            return python
+    static var python: String {
+        get throws {
+            let folder = Programs.python.map { "\(($0 as NSString).deletingLastPathComponent)/../lib" }
+            let packages = folder.flatMap { try? FileManager.default.subpathsOfDirectory(atPath: $0) } ?? []
+            if let python = Programs.python, packages.contains(where: { $0.hasSuffix("paho/mqtt/client.py") }) {
+                return python
+            }
+            try Test.cancel(".tools/python with the package paho-mqtt is missing; run make deps")
         }
-        print("skipped: .tools/python with the package paho-mqtt is missing; run make deps")
-        return nil
     }
 
     /// Mosquitto's publisher.
-    static var publisher: String? {
-        if let path = ["/usr/bin/mosquitto_pub", "/usr/local/bin/mosquitto_pub"].first(where: FileSystem.isExecutable) {
-            return path
+    static var publisher: String {
+        get throws {
+            if let path = ["/usr/bin/mosquitto_pub", "/usr/local/bin/mosquitto_pub"].first(
+                where: FileSystem.isExecutable)
+            {
+                return path
+            }
+            try Test.cancel("mosquitto_pub is missing; run make deps")
         }
-        print("skipped: mosquitto_pub is missing; run make deps")
-        return nil
     }
 }

@@ -54,8 +54,8 @@ final class MQTTTLSTests {
         func hears(last event: String) -> Bool { eventually(within: 20) { events.last == event } }
     }
 
-    private func ready(_ identities: String...) throws -> String? {
-        guard let python = MQTTClients.python else { return nil }
+    private func ready(_ identities: String...) throws -> String {
+        let python = try MQTTClients.python
         try station.start()
         for identity in identities {
             let directory = identity.replacingOccurrences(of: "/", with: "-")
@@ -68,7 +68,7 @@ final class MQTTTLSTests {
 
     @Test("a drone reports under its own name only, on its own topic only, and it arrives in the archive")
     func ownName() throws {
-        guard let python = try ready("drone/d-1") else { return }
+        let python = try ready("drone/d-1")
         let own = Requests.report(seq: 1)
         let other = Requests.report(drone: "d-2", seq: 1)
         let new = try Client(
@@ -89,7 +89,7 @@ final class MQTTTLSTests {
 
     @Test("without a certificate nobody comes in; other roles are refused in the CONNACK")
     func strangers() throws {
-        guard let python = try ready("operator/ada") else { return }
+        let python = try ready("operator/ada")
         let nobody = try Client(python, station, as: nil)
         // With TLS 1.3 a client may think that it is connected before it hears that it is not.
         #expect(eventually(within: 20) { nobody.events.count == 1 }, "\(nobody.events)")
@@ -106,7 +106,7 @@ final class MQTTTLSTests {
 
     @Test("a drone that is revoked is cut off while it is connected, and does not come back")
     func revoked() throws {
-        guard let python = try ready("drone/d-1", "drone/d-2") else { return }
+        let python = try ready("drone/d-1", "drone/d-2")
         let report = (topic("d-1"), Requests.report(seq: 1))
         let (new, old) = (
             try Client(python, station, as: "drone-d-1", [report]),
@@ -124,7 +124,7 @@ final class MQTTTLSTests {
 
     @Test("a certificate that is renewed at the relay's own files is shown to the next MQTT client, no restart")
     func reload() throws {
-        guard let python = try ready("drone/d-1") else { return }
+        let python = try ready("drone/d-1")
         let first = try Client(python, station, as: "drone-d-1", [(topic("d-1"), Requests.report(seq: 1))])
         #expect(first.hears(["connected 0", "puback 0"]))
         #expect(try station.renew("relay-id", at: station.centralPort).status.isSuccess)

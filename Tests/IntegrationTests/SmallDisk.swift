@@ -13,20 +13,18 @@ final class SmallDisk {
     let path: String
     private let image: String?
 
-    /// Nil where this user may not mount one; the reason is printed.
-    init?(_ kind: Kind, megabytes: Int, at path: String) throws {
+    /// Cancels the test where this user may not mount one.
+    init(_ kind: Kind, megabytes: Int, at path: String) throws {
         self.path = path
         try FileSystem.makeDirectories(path)
         guard getuid() == 0 else {
-            print("skipped: mounting a small disk needs root")
-            return nil
+            throw skipped("mounting a small disk needs root")
         }
         switch kind {
         case .tmpfs:
             image = nil
             guard mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m") == 0 else {
-                print("skipped: this machine does not let root mount a tmpfs")
-                return nil
+                throw skipped("this machine does not let root mount a tmpfs")
             }
         case .ext4:
             let image = path + ".image"
@@ -37,8 +35,7 @@ final class SmallDisk {
                 && Self.command("/usr/sbin/mkfs.ext4", ["-q", "-F", "-b", "4096", "-m", "0", image])
                 && Self.command("/usr/bin/mount", ["-o", "loop", image, path])
             guard made else {
-                print("skipped: this machine has no mkfs.ext4 or no loop device")
-                return nil
+                throw skipped("this machine has no mkfs.ext4 or no loop device")
             }
         }
     }
@@ -80,17 +77,25 @@ final class SmallDisk {
     }
 }
 
+/// What cancels a test. (`try Test.cancel` in a class's init is an error to this compiler.)
+private func skipped(_ reason: String) -> any Error {
+    do {
+        try Test.cancel("\(reason)")
+    } catch {
+        return error
+    }
+}
+
 /// The system calls of a running process made slow or failing for a while.
 final class SystemCallFault {
     private let strace: ChildProcess
     private let logPath: String
 
     static let executable = "/usr/bin/strace"
-    /// Nil where strace is missing or may not attach; the reason is printed.
-    init?(_ process: Int32, inject: [String], folder: String) throws {
+    /// Cancels the test where strace is missing or may not attach.
+    init(_ process: Int32, inject: [String], folder: String) throws {
         guard FileSystem.isExecutable(Self.executable) else {
-            print("skipped: strace is missing, so no fault can be injected into a real process")
-            return nil
+            throw skipped("strace is missing, so no fault can be injected into a real process")
         }
         logPath = "\(folder)/strace-\(UInt32.random(in: 0 ... .max)).log"
         let names = inject.compactMap { $0.split(separator: ":").first.map(String.init) }.joined(separator: ",")
@@ -105,8 +110,7 @@ final class SystemCallFault {
             ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").contains("attached")
         }
         guard isAttached, strace.isRunning else {
-            print("skipped: strace may not attach to a process here")
-            return nil
+            throw skipped("strace may not attach to a process here")
         }
     }
 

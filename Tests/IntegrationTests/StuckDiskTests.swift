@@ -38,8 +38,7 @@ final class StuckDiskTests {
     @Test("nothing is acknowledged, alerts go out, the watchdog is not fed; afterwards all is well again")
     func stuck() throws {
         guard let library = try stallingLibrary() else {
-            print("skipped: no C compiler at /usr/bin/cc to build the stalling fsync with")
-            return
+            try Test.cancel("no C compiler at /usr/bin/cc to build the stalling fsync with")
         }
         let (relay, stall) = (station.relay, "\(station.folder)/stall")
         let manager = try FakeServiceManager(folder: station.folder)

@@ -55,9 +55,12 @@ package final class Archiver: @unchecked Sendable {
         /// Of the partitions, or of the whole lake.
         var parts: [Part]
         var isWhole: Bool
+        /// By partition (nil: the whole lake).
+        var interrupted: [Int?: Int64]
         var snapshotFailures = 0
 
         init(_ state: RecoveredState, _ scope: ArchiverScope?) {
+            interrupted = state.interrupted
             position = scope == nil ? state.position : state.parts.map(\.position).min() ?? 0
             parts = state.parts.map {
                 Part(partition: $0.partition?.index, position: $0.position, relays: $0.relays)
@@ -120,6 +123,11 @@ package final class Archiver: @unchecked Sendable {
         return Dictionary(uniqueKeysWithValues: parts.compactMap { part in part.partition.map { ($0, part.position) } })
     }
 
+    /// How far a call that was cut short has brought the secondary tables, by partition (nil: the whole lake); empty
+    /// where none was. The next call should reach it: a question about a record number must find the rows of all calls
+    /// before, and of no call that is being decided again, and a file says only up to where its rows reach.
+    package var interrupted: [Int?: Int64] { published.withLock { $0.interrupted } }
+
     /// As of the last commit; nothing, where another partition, which this archiver does not own, has a say.
     package func archivedRanges(relayID: String, epoch: String) -> IntervalSet {
         relayState(relayID: relayID, epoch: epoch)?.archived ?? IntervalSet()
@@ -149,7 +157,7 @@ package final class Archiver: @unchecked Sendable {
 
     /// Archives batches, whose positions ascend from after `committedPosition` (of each partition: from after its own),
     /// as one version. Throws with nothing or a part committed; calling it again with the same (or more, or fewer)
-    /// batches from there on is always right.
+    /// batches from there on is right, and exact to the last count where they reach `interrupted`.
     package func archive(_ batches: [StreamedBatch]) throws -> ArchiveCommit {
         let isFree = isArchiving.withLock { busy in
             defer { busy = true }

@@ -53,6 +53,8 @@ struct RecoveredState {
     /// By partition; exactly one without a scope.
     var parts: [ArchivedPart]
     var persons: KnownPersons
+    /// See `Archiver.interrupted`.
+    var interrupted: [Int?: Int64] = [:]
 
     /// The largest of the parts'.
     var position: Int64 { parts.map(\.position).max() ?? 0 }
@@ -66,7 +68,10 @@ struct RecoveredState {
         for index in parts.indices {
             let partition = parts[index].partition?.index
             parts[index].deduplicator.committed()
-            if let position = positions[partition] { parts[index].position = position }
+            if let position = positions[partition] {
+                parts[index].position = position
+                if position >= interrupted[partition] ?? .min { interrupted[partition] = nil }
+            }
             for note in commit.relays where note.partition == partition {
                 parts[index].relays[note.source, default: RelayProgress()].add(note)
             }
@@ -120,7 +125,7 @@ struct ArchiverRecovery {
             let parts = try PartitionRecovery(
                 tables: tables, lake: lake, vault: vault, engine: engine, cluster: cluster
             ).parts(scope)
-            return RecoveredState(parts: parts, persons: try readPersons())
+            return RecoveredState(parts: parts, persons: try readPersons(), interrupted: interrupted(parts))
         }
         try checkNoCluster()
         let reports = tables.reports.snapshot
@@ -140,7 +145,16 @@ struct ArchiverRecovery {
         let part = ArchivedPart(
             partition: nil, deduplicator: Deduplicator(identities: state.identities, settled: settled),
             relays: state.relays, position: position)
-        return RecoveredState(parts: [part], persons: try readPersons())
+        return RecoveredState(parts: [part], persons: try readPersons(), interrupted: interrupted([part]))
+    }
+
+    private func interrupted(_ parts: [ArchivedPart]) -> [Int?: Int64] {
+        var interrupted: [Int?: Int64] = [:]
+        for part in parts {
+            let reached = [tables.alerts, tables.duplicates].map { position($0, part.partition) }.max() ?? 0
+            if reached > part.position { interrupted[part.partition?.index] = reached }
+        }
+        return interrupted
     }
 
     /// What the versions after the state's settled; false if one of them is gone.

@@ -177,7 +177,7 @@ package final class PartitionOwner: Sendable {
         let scope = Set(positions.keys)
         gather(after: positions, scope)
         guard !isStopped, owned() == scope else { return false }
-        let (batches, retried) = try takeBatches(after: positions)
+        let (batches, retried) = try takeBatches(after: positions, atLeastThrough: archiver.interrupted)
         guard !batches.isEmpty else {
             // Whoever owned the partition a moment ago has committed and released them.
             rest(0.1)
@@ -226,16 +226,23 @@ package final class PartitionOwner: Sendable {
         }
     }
 
-    private func takeBatches(after positions: [Int: Int64]) throws -> ([StreamedBatch], retried: [String]) {
+    /// - Parameter interrupted: see `Archiver.interrupted`.
+    private func takeBatches(
+        after positions: [Int: Int64], atLeastThrough interrupted: [Int?: Int64]
+    ) throws -> ([StreamedBatch], retried: [String]) {
         var batches: [StreamedBatch] = []
         var next = positions
         var bytes = 0
         var records = 0
-        while records < configuration.maxRows, bytes < ArchiveLoop.maxCommitBytes {
+        func hasRoom() -> Bool {
+            records < configuration.maxRows && bytes < ArchiveLoop.maxCommitBytes
+                || next.contains { $0.value < interrupted[$0.key] ?? .min }
+        }
+        while hasRoom() {
             let entries = try read(after: next)
             guard !entries.isEmpty else { break }
             for entry in entries {
-                guard records < configuration.maxRows, bytes < ArchiveLoop.maxCommitBytes else { break }
+                guard hasRoom() else { break }
                 guard let partition = entry.partition, next[partition] != nil else { continue }
                 // A retry is a version of its own: what was there before is then in the tables, and only there.
                 if entry.header.retry != nil, !batches.isEmpty { return (batches, []) }

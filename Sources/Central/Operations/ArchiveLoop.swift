@@ -129,11 +129,16 @@ package final class ArchiveLoop: Sendable {
         var next = position + 1
         var bytes = 0
         var records = 0
-        while records < configuration.maxRows, bytes < Self.maxCommitBytes {
+        // As much as the call that was cut short took: its limits were no larger, unless they were configured anew.
+        let interrupted = archiver.interrupted[nil] ?? 0
+        func hasRoom() -> Bool {
+            records < configuration.maxRows && bytes < Self.maxCommitBytes || next <= interrupted
+        }
+        while hasRoom() {
             let entries = try stream.read(from: next, maxBytes: Self.compressedBytesPerRead)
             guard !entries.isEmpty else { break }
             for entry in entries {
-                guard records < configuration.maxRows, bytes < Self.maxCommitBytes else { break }
+                guard hasRoom() else { break }
                 // A retry is a version of its own: what was there before is then in the tables, and only there.
                 let isRetry = entry.header.retry != nil
                 if isRetry, !batches.isEmpty { return (batches, []) }

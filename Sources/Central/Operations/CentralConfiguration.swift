@@ -19,6 +19,8 @@ package struct CentralConfiguration: Sendable, Equatable {
         package var keepRemovedHours = 24.0
         /// … and old versions of the Delta logs so long for readers that look back.
         package var keepLogHours = 24.0
+
+        package init() {}
     }
 
     package struct Query: Sendable, Equatable {

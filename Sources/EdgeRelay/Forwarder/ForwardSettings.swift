@@ -12,6 +12,9 @@ extension RelayConfiguration {
         package var maxBytesPerSecond: Int?
         /// The part of the link for live reports while a backlog wants the rest.
         package var liveShare = 0.5
+        /// Small live batches are so far apart at least: the higher, the fewer messages a large fleet of small stations
+        /// makes. Alerts don't wait.
+        package var lingerSeconds = 0.2
 
         package init() {}
 
@@ -24,6 +27,8 @@ extension RelayConfiguration {
             // Below 500 bytes a second not even one report a minute would get through with its headers.
             forward.maxBytesPerSecond = try section.integer("max_bytes_per_s", in: 500...1_000_000_000)
             forward.liveShare = try section.number("live_share", in: 0.05...0.95) ?? forward.liveShare
+            // Longer than the live window (5 s), and every report would have become backlog.
+            forward.lingerSeconds = try section.number("linger_s", in: 0...4) ?? forward.lingerSeconds
             try section.finish()
             return forward
         }
@@ -32,6 +37,7 @@ extension RelayConfiguration {
             var limits = ForwarderStateMachine.Limits(maxInFlight: maxInFlight, maxBatchBytes: maxBatchBytes)
             limits.maxBytesPerSecond = maxBytesPerSecond
             limits.liveShare = liveShare
+            limits.lingerSeconds = lingerSeconds
             return limits
         }
     }
