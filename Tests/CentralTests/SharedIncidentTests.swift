@@ -264,7 +264,9 @@ struct RelayMemoryTests {
                 relayID: "r", epoch: String(repeating: process, count: 32), version: "1",
                 sentAt: start.adding(seconds: sent), rules: .init(version: 0, state: .refused))
             report.epochs = [
-                .init(epoch: String(repeating: "a", count: 32), through: Int64(through), waiting: 0, missing: IntervalSet())
+                .init(
+                    epoch: String(repeating: "a", count: 32), through: Int64(through), waiting: 0,
+                    missing: IntervalSet())
             ]
             let events = heard.reported(report, durable: { _ in IntervalSet() }, at: report.sentAt)
             let toldOn = told.reported(report, durable: { _ in IntervalSet() }, isSecondHand: true, at: report.sentAt)

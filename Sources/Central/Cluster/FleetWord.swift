@@ -1,7 +1,7 @@
 // What nodes of a cluster tell each other about relays, as entries of the board: one for each relay's newest report,
 // one for what else is to be remembered of it, one for each incident that a person closes. Values are JSON.
 //
-// Sizes: an incident is some 300 bytes and a note of up to 2,000 characters, at most five for each relay; a memory is
+// Sizes: an incident is some 200 bytes and a note of up to 2,000 characters, at most five for each relay; a memory is
 // 40 bytes for each life that lost records, and a note. Entries stay for ever: they are what a new node must know in
 // order not to raise again what was closed.
 
