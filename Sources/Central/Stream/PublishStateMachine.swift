@@ -22,8 +22,8 @@ package struct PublishStateMachine {
         /// Where nobody is there to take it: until it is tried again.
         package var retryNanoseconds: UInt64 = 100_000_000
         /// Of a batch from its acceptance on. A lost leader is replaced after 4 to 9 s (nats-server's election); a
-        /// relay waits 10 s for an answer and then gives up all its connections, so it must have heard before.
-        package var batchNanoseconds: UInt64 = 9_000_000_000
+        /// relay waits 8 s for an answer and then gives up all its connections, so it must have heard before.
+        package var batchNanoseconds: UInt64 = 7_000_000_000
 
         package init() {}
     }
