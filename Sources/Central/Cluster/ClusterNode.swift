@@ -52,6 +52,7 @@ final class ClusterNode: Backbone {
         let partitions = configuration.archive.partitions
         let listeners = CommitListeners()
         self.listeners = listeners
+        let lake = try LakeIdentity.open(lake: stores.lake, vault: stores.vault)
 
         let engine = DuckDBEngine(executable: duckDB, scratchDirectory: "\(stores.scratch)/follower-\(nodeID)")
         let follower = try ArchiveFollower(
@@ -60,7 +61,7 @@ final class ClusterNode: Backbone {
             log: log.component("follower"))
         self.follower = follower
         let nats = try NATSStream(
-            streamSettings.streamConfiguration(nodeID: nodeID, partitions: partitions),
+            streamSettings.streamConfiguration(nodeID: nodeID, partitions: partitions, lake: lake.id),
             archivedThrough: try ClusterLake.highestPosition(
                 lake: stores.lake, vault: stores.vault, checkpoints: engine.checkpoints),
             time: time, log: log.component("stream"), onFatal: onFatal)
@@ -255,7 +256,7 @@ final class StreamPartitions: PartitionStream {
 }
 
 extension ClusterStreamSettings {
-    func streamConfiguration(nodeID: String, partitions: Int) throws -> NATSStreamConfiguration {
+    func streamConfiguration(nodeID: String, partitions: Int, lake: String) throws -> NATSStreamConfiguration {
         var connection = NATSConfiguration(urls: urls, name: "columba-central \(nodeID)")
         connection.user = user
         connection.password = try passwordFile.map { path in
@@ -269,6 +270,7 @@ extension ClusterStreamSettings {
         var configuration = NATSStreamConfiguration(nats: connection)
         configuration.replicas = replicas
         configuration.partitions = partitions
+        configuration.lake = lake
         configuration.maxBytes = Int64(maxBytes)
         return configuration
     }
