@@ -159,9 +159,13 @@ final class ClusterNode: Backbone {
     // MARK: Life
 
     func start(_ fleet: Fleet, recoveredThrough: Int64) {
-        let tail = LedgerTail(stream: nats, fleet: fleet, after: recoveredThrough, log: log.component("ledger"))
-        self.tail.withLock { $0 = tail }
         let (nats, follower, membership, owner) = (nats, follower, membership, owner)
+        let audit = StreamAudit(
+            fleet: fleet, settledThrough: { follower.positions.min() ?? 0 },
+            archived: { follower.archivedRanges(relayID: $0, epoch: $1) }, time: time, log: log.component("ledger"))
+        let tail = LedgerTail(
+            stream: nats, fleet: fleet, audit: audit, after: recoveredThrough, log: log.component("ledger"))
+        self.tail.withLock { $0 = tail }
         threads.start("stream-writer", stackBytes: 4 << 20) { nats.run() }
         threads.start("follower", stackBytes: 8 << 20) { follower.run() }
         threads.start("ledger", stackBytes: 4 << 20) { tail.run() }
