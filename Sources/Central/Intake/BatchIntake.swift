@@ -97,7 +97,7 @@ package final class BatchIntake: Sendable {
                 count(header, bytes: payload.count)
                 answer(exchange, name, digest: digest)
             case .failure:
-                exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 5)))
+                exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 1)))
             }
         }
         guard isQueued else { throw Self.busy("More batches came than the disk takes.", 1) }
