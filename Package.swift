@@ -140,7 +140,8 @@ let package = Package(
 
         // Tests
         .target(
-            name: "TestSupport", dependencies: ["System"], path: "Tests/TestSupport", swiftSettings: strict),
+            name: "TestSupport", dependencies: ["Certificates", "Crypto", "System"], path: "Tests/TestSupport",
+            swiftSettings: strict),
         tests("ModelsTests", ["Models", "JSON", "Crypto"]),
         tests("SyncProtocolTests", ["SyncProtocol", "Models", "JSON"]),
         tests(

@@ -12,6 +12,7 @@ final class MemoryBoard: Sendable {
     fileprivate struct State {
         var entries: [String: KeyValueEntry] = [:]
         var revision: UInt64 = 0
+        var life = 1
         var cutOff: Set<String> = []
     }
 
@@ -29,6 +30,18 @@ final class MemoryBoard: Sendable {
             if isCutOff { state.cutOff.insert(node) } else { state.cutOff.remove(node) }
         }
     }
+
+    /// Everything is gone; another board with revisions of its own is in its place.
+    func lose() {
+        state.withLock { state in
+            state.entries = [:]
+            state.revision = 0
+            state.life += 1
+        }
+    }
+
+    func entry(_ key: String) -> KeyValueEntry? { state.withLock { $0.entries[key] } }
+    var revision: UInt64 { state.withLock { $0.revision } }
 
     private func access<Result: Sendable>(_ node: String, _ body: (inout State) -> Result) throws -> Result {
         let result = state.withLock { state -> Result? in
@@ -61,6 +74,17 @@ final class MemoryBoard: Sendable {
         func entries(under prefix: String) throws -> [KeyValueEntry] {
             try board.access(node) { state in
                 state.entries.values.filter { $0.key.hasPrefix("\(prefix).") }.sorted { $0.key < $1.key }
+            }
+        }
+
+        func news(after position: KeyValuePosition?) throws -> KeyValueNews {
+            try board.access(node) { state in
+                let known = position.flatMap { $0.created == "\(state.life)" ? $0 : nil }
+                return KeyValueNews(
+                    entries: state.entries.values.filter { $0.revision > known?.revision ?? 0 }
+                        .sorted { $0.revision < $1.revision },
+                    position: KeyValuePosition(created: "\(state.life)", revision: state.revision),
+                    isWhole: known == nil)
             }
         }
     }

@@ -20,11 +20,18 @@ struct FleetSharingTests {
         var reports: [RelayReport] { state.withLock { $0.reports } }
         var rules: [Int] { state.withLock { $0.rules } }
 
+        func tell(_ report: RelayReport) { sharing.tell(report, heardAt: report.sentAt) }
+
         func step() {
             sharing.step(
                 FleetSharing.Listener(
-                    report: { report in self.state.withLock { $0.reports.append(report) } },
-                    rules: { rules in self.state.withLock { $0.rules.append(rules.message.version) } }))
+                    adopt: { word in
+                        if case .report(let report, _) = word { self.state.withLock { $0.reports.append(report) } }
+                        return nil
+                    },
+                    words: { _ in [] },
+                    rules: { rules in self.state.withLock { $0.rules.append(rules.message.version) } },
+                    ruleSets: { [] }))
         }
     }
 
@@ -44,7 +51,7 @@ struct FleetSharingTests {
     @Test("a relay's report reaches every other node, once, and never its own node again")
     func reports() {
         let nodes = ["a", "b", "c"].map { Node($0, board) }
-        nodes[0].sharing.tell(report("north.3", at: 1))
+        nodes[0].tell(report("north.3", at: 1))
         for _ in 0..<3 { for node in nodes { node.step() } }
         #expect(nodes[0].reports.isEmpty)
         #expect(nodes[1].reports == [report("north.3", at: 1)] && nodes[2].reports == nodes[1].reports)
@@ -54,8 +61,8 @@ struct FleetSharingTests {
     func newest() {
         let first = Node("a", board)
         for second in 1...3 {
-            first.sharing.tell(report("north-3", at: Int64(second)))
-            first.sharing.tell(report(".south", at: Int64(second)))
+            first.tell(report("north-3", at: Int64(second)))
+            first.tell(report(".south", at: Int64(second)))
         }
         first.step()
         let later = Node("b", board)
@@ -67,15 +74,31 @@ struct FleetSharingTests {
     func unreachable() {
         let (told, other) = (Node("a", board), Node("b", board))
         board.cutOff("a", true)
-        told.sharing.tell(report("north-3", at: 1))
+        told.tell(report("north-3", at: 1))
         told.step()
         other.step()
         #expect(other.reports.isEmpty)
-        told.sharing.tell(report("north-3", at: 2))
+        told.tell(report("north-3", at: 2))
         board.cutOff("a", false)
         told.step()
         other.step()
         #expect(other.reports == [report("north-3", at: 2)])
+    }
+
+    @Test("a report that could not be told does not take the place of a newer one that another node told meanwhile")
+    func overtaken() {
+        let (late, other, new) = (Node("a", board), Node("b", board), Node("c", board))
+        board.cutOff("a", true)
+        late.tell(report("north-3", at: 1))
+        late.tell(report("south-1", at: 5))
+        late.step()
+        other.tell(report("north-3", at: 2))
+        other.tell(report("south-1", at: 4))
+        other.step()
+        board.cutOff("a", false)
+        late.step()
+        new.step()
+        #expect(Set(new.reports) == [report("north-3", at: 2), report("south-1", at: 5)])
     }
 
     @Test("a rule set that was put at one node is known at all, in the order of versions")

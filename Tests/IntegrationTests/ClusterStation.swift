@@ -97,17 +97,22 @@ final class ClusterStation: Sendable {
     let centralURLs: [String]
     let intakeURLs: [String]
 
-    /// - Parameter users: the first of as many user ids as there are centrals, each running as its own; nil: as we do.
+    /// - Parameter users: the first of as many user ids as there are centrals, each running as its own, and NATS
+    ///   servers likewise; nil: as we do.
     init(_ options: ClusterPlan.Options, relays count: Int = 2, users: Int? = nil) throws {
         folder = try FileSystem.makeTemporaryDirectory(prefix: "columba-cluster")
         let needed = ClusterPlan.portsNeeded(options)
         let ports = try FreePorts.find(needed + count)
         let plan = try ClusterPlan(folder: folder, options: options, ports: Array(ports.prefix(needed)))
-        nats = plan.nats.map { PlannedServer($0) }
+        func prefix(_ user: Int?) -> [String] {
+            user.map { ["/usr/bin/setpriv", "--reuid=\($0)", "--clear-groups"] } ?? []
+        }
+        nats = plan.nats.enumerated().map { index, server in
+            PlannedServer(server, prefix: prefix(users.map { _ in Self.firstNATSUser + index }))
+        }
         store = PlannedServer(plan.store)
         centrals = plan.centrals.enumerated().map { index, central in
-            let prefix = users.map { ["/usr/bin/setpriv", "--reuid=\($0 + index)", "--clear-groups"] } ?? []
-            return PlannedServer(central.server, prefix: prefix)
+            PlannedServer(central.server, prefix: prefix(users.map { $0 + index }))
         }
         centralURLs = plan.centrals.map(\.analystURL)
         intakeURLs = plan.centrals.map(\.intakeURL)
@@ -139,7 +144,10 @@ final class ClusterStation: Sendable {
         self.relayURLs = relayURLs
         guard users != nil else { return }
         _ = chmod(folder, 0o777)
-        for name in try FileSystem.list(folder) where name.hasSuffix(".json5") || name.hasPrefix("s3-") {
+        let read = try FileSystem.list(folder).filter {
+            $0.hasSuffix(".json5") || $0.hasSuffix(".conf") || $0.hasPrefix("s3-")
+        }
+        for name in read {
             _ = chmod("\(folder)/\(name)", 0o644)
         }
     }

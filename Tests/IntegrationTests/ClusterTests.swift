@@ -180,6 +180,7 @@ struct ClusterTests {
             (try? HTTPClient().perform(HTTPClientRequest(url: $0 + "/livez")))?.status
         }
         #expect(doors == [nil, nil, 200])
+        try expectOneFleet(station, intake: 2, closing: 1, emptied: 0)
     }
 
     @Test("the demo on a cluster adds up, and leaves no process behind")

@@ -24,7 +24,9 @@ struct FullDiskTests {
         let station = try Station(relayExtra: Self.buffer)
         defer { station.end() }
         // The disk is larger than the buffer: the buffer's own limit counts.
-        let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData)
+        guard let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData) else {
+            try Test.cancel("no small disk can be mounted here")
+        }
         defer { withExtendedLifetime(disk) {} }
         try station.relay.start()
         var levels: [String] = []
@@ -73,7 +75,9 @@ struct FullDiskTests {
     func filledByAnother(_ kind: SmallDisk.Kind) throws {
         let station = try Station(relayExtra: Self.buffer)
         defer { station.end() }
-        let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData)
+        guard let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData) else {
+            try Test.cancel("no small disk can be mounted here")
+        }
         try station.start()
         var acknowledged = 0
         for seq in 1...30 where try Requests.post(station.relay, big("before", seq)).status == 202 { acknowledged += 1 }
@@ -110,7 +114,9 @@ struct FullDiskTests {
     func startsFull(_ kind: SmallDisk.Kind) throws {
         let station = try Station(relayExtra: Self.buffer)
         defer { station.end() }
-        let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData)
+        guard let disk = try SmallDisk(kind, megabytes: 40, at: station.relayData) else {
+            try Test.cancel("no small disk can be mounted here")
+        }
         try station.relay.start()
         var acknowledged = 0
         for seq in 1...40 where try Requests.post(station.relay, big("waits", seq)).status == 202 { acknowledged += 1 }

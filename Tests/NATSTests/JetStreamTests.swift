@@ -155,6 +155,40 @@ struct JetStreamTests {
         withExtendedLifetime(servers) {}
     }
 
+    @Test("a reader of a bucket's news gets what was written since, each key once, and everything of another bucket")
+    func bucketNews() throws {
+        let servers = try NATSServers()
+        let jetStream = try connect(servers)
+        let bucket = try KeyValueBucket(jetStream, name: "FLEET", replicas: 1)
+        let empty = try bucket.news(after: nil)
+        #expect(empty.isWhole && empty.entries.isEmpty)
+        // More keys than one request gives.
+        let count = JetStream.messagesPerRead + 100
+        for number in 0..<count { try bucket.put("k.\(number)", [1]) }
+        let all = try bucket.news(after: empty.position)
+        #expect(!all.isWhole && all.entries.map(\.key) == (0..<count).map { "k.\($0)" })
+        #expect(try bucket.news(after: all.position).entries.isEmpty)
+        try bucket.put("k.7", [2])
+        try bucket.put("k.7", [3])
+        try bucket.put("k.8", [4])
+        try bucket.remove("k.9")
+        let news = try bucket.news(after: all.position)
+        #expect(news.entries.map(\.key) == ["k.7", "k.8"] && news.entries.map(\.value) == [[3], [4]])
+        #expect(try bucket.news(after: nil).entries.count == count - 1)
+        // The bucket is lost: it is made anew, and revisions begin again.
+        try jetStream.delete("KV_FLEET")
+        let lost = try bucket.news(after: news.position)
+        #expect(lost.isWhole && lost.entries.isEmpty && lost.position.created != news.position.created)
+        for number in 0..<3 { try bucket.put("n.\(number)", [5]) }
+        #expect(try bucket.news(after: lost.position).entries.map(\.key) == ["n.0", "n.1", "n.2"])
+        // A position of the bucket before says nothing about this one.
+        for position in [news.position, KeyValuePosition(created: news.position.created, revision: 2)] {
+            let again = try bucket.news(after: position)
+            #expect(again.isWhole && again.entries.count == 3)
+        }
+        withExtendedLifetime(servers) {}
+    }
+
     @Test("the connection survives its server: events say so, and requests fail at once while it is away")
     func reconnect() throws {
         let servers = try NATSServers()

@@ -14,11 +14,14 @@ final class StreamNode: Sendable {
 
     init(
         _ servers: NATSServers, partitions: Int = 4, replicas: Int? = nil, maxBytes: Int64 = 256 << 20,
-        archivedThrough: Int64 = 0, name: String = "node", batchSeconds: Double? = nil,
+        archivedThrough: Int64 = 0, name: String = "node", batchSeconds: Double? = nil, lake: String? = nil,
+        only: Int? = nil,
         onFatal: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         var configuration = Self.configuration(
             servers, partitions: partitions, replicas: replicas, maxBytes: maxBytes, name: name)
+        configuration.lake = lake
+        if let only { configuration.nats.urls = [servers.urls[only]] }
         if let batchSeconds { configuration.publishing.batchNanoseconds = UInt64(batchSeconds * 1e9) }
         let stream = try NATSStream(
             configuration, archivedThrough: archivedThrough, time: SystemTime(),

@@ -24,6 +24,7 @@ package final class NATSServers {
     private let maxFile: String
     private var servers: [Server] = []
     private var file = ""
+    private let stores: [Int: String]
 
     /// The pinned server; nil where `make deps` has not fetched it.
     package static var executable: String? {
@@ -53,13 +54,18 @@ package final class NATSServers {
     }
 
     /// Starts them and waits until they have leaders.
-    /// - Parameter tls: one server alone, whose clients need a certificate.
-    package init(count: Int = 1, maxFile: String = "2GB", tls: TLSFiles? = nil) throws {
+    /// - Parameters:
+    ///   - tls: one server alone, whose clients need a certificate.
+    ///   - stores: folders that are there already, for servers that are to keep their streams in them.
+    package init(
+        count: Int = 1, maxFile: String = "2GB", tls: TLSFiles? = nil, stores: [Int: String] = [:]
+    ) throws {
         precondition(count == 1 || count == 3, "deploy/central/nats has one server or three")
         precondition(tls == nil || count == 1, "the servers among themselves are without TLS here")
         guard let executable = Self.executable else { throw Unavailable(description: Self.reason) }
         self.executable = executable
         self.maxFile = maxFile
+        self.stores = stores
         directory = try FileSystem.makeTemporaryDirectory(prefix: "columba-nats")
         let ports = try FreePorts.find(3 * count)
         servers = (0..<count).map { index in
@@ -101,11 +107,24 @@ package final class NATSServers {
         servers[index].process = nil
     }
 
+    /// As if its machine were frozen: its connections stay open and nobody answers on them.
+    package func freeze(_ index: Int) { servers[index].process?.kill(SIGSTOP) }
+    package func thaw(_ index: Int) { servers[index].process?.kill(SIGCONT) }
+
+    /// The disk of a server that does not run is replaced by an empty one.
+    package func wipe(_ index: Int) throws {
+        precondition(servers[index].process == nil, "a server that runs keeps its disk")
+        try FileSystem.removeTree(store(index))
+    }
+
+    /// Where a server keeps its streams.
+    package func store(_ index: Int) -> String { stores[index] ?? "\(directory)/\(servers[index].name)" }
+
     package func start(_ index: Int) throws {
         let server = servers[index]
         var configuration = ChildProcess.Configuration(executable: executable, arguments: ["-c", file])
         var environment = Environment.variables
-        for (name, value) in variables(of: server) { environment[name] = value }
+        for (name, value) in variables(of: server, store: store(index)) { environment[name] = value }
         configuration.environment = environment
         configuration.standardError = .file("\(directory)/\(server.name).log")
         configuration.ownProcessGroup = true
@@ -125,12 +144,12 @@ package final class NATSServers {
         return "\(directory)/tls.conf"
     }
 
-    private func variables(of server: Server) -> [String: String] {
+    private func variables(of server: Server, store: String) -> [String: String] {
         func text(_ value: String) -> String { "\"\(value)\"" }
         var variables = [
             "NATS_NAME": text(server.name), "NATS_HOST": text("127.0.0.1"), "NATS_PORT": String(server.port),
             "NATS_MONITOR": text("127.0.0.1:\(server.monitorPort)"),
-            "NATS_CLUSTER_PORT": String(server.clusterPort), "NATS_STORE": text("\(directory)/\(server.name)"),
+            "NATS_CLUSTER_PORT": String(server.clusterPort), "NATS_STORE": text(store),
             "NATS_MAX_FILE": maxFile, "NATS_CENTRAL_PASSWORD": text(Self.password),
             "NATS_ADMIN_PASSWORD": text("admin-of-tests"), "NATS_ROUTE_PASSWORD": text("route-of-tests"),
         ]

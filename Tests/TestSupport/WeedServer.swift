@@ -32,6 +32,8 @@ package final class WeedServer: Sendable {
     package let folder: String
     package let port: UInt16
     private let ports: [UInt16]
+    /// Other S3 servers stand before it (`WeedGateway`).
+    var filerPort: UInt16 { ports[2] }
     private let process = Mutex<ChildProcess?>(nil)
 
     package init() throws {
@@ -50,7 +52,7 @@ package final class WeedServer: Sendable {
     }
 
     /// Every service has a second port 10,000 above its own; both lie below those that the kernel hands out.
-    private static func ports(_ count: Int) throws -> [UInt16] {
+    static func ports(_ count: Int) throws -> [UInt16] {
         var found: [UInt16] = []
         for _ in 0..<1000 where found.count < count {
             let port = UInt16.random(in: 12_000..<20_000)
@@ -105,7 +107,7 @@ package final class WeedServer: Sendable {
     }
 
     /// The kernel kills the server when this process ends, however it does: the thread lasts as long.
-    private static func startOnLastingThread(_ configuration: ChildProcess.Configuration) throws -> ChildProcess {
+    static func startOnLastingThread(_ configuration: ChildProcess.Configuration) throws -> ChildProcess {
         let started = Monitor(Result<ChildProcess, any Error>?.none)
         _ = WorkerThread(name: "weed") {
             let result = Result { try ChildProcess(configuration) }

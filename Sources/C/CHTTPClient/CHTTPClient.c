@@ -126,7 +126,7 @@ static int outcome(CURLcode code, const struct transfer *transfer) {
         case CURLE_SEND_ERROR:
         case CURLE_RECV_ERROR:
         case CURLE_PARTIAL_FILE: return CHC_CLOSED;
-        case CURLE_SSL_CONNECT_ERROR:
+        case CURLE_SSL_CONNECT_ERROR: return CHC_HANDSHAKE;
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CERTPROBLEM:
         case CURLE_SSL_CACERT_BADFILE:

@@ -11,6 +11,9 @@ package protocol ClusterBoard: Sendable {
     func remove(_ key: String) throws
     /// The newest entry of every key that begins with `prefix` and a dot.
     func entries(under prefix: String) throws -> [KeyValueEntry]
+    /// What was written after a position, of all keys; nil, or where the board is another one since: everything. A
+    /// board that was lost is there again when this returns.
+    func news(after position: KeyValuePosition?) throws -> KeyValueNews
 }
 
 extension KeyValueBucket: ClusterBoard {

@@ -52,6 +52,7 @@ final class ClusterNode: Backbone {
         let partitions = configuration.archive.partitions
         let listeners = CommitListeners()
         self.listeners = listeners
+        let lake = try LakeIdentity.open(lake: stores.lake, vault: stores.vault)
 
         let engine = DuckDBEngine(executable: duckDB, scratchDirectory: "\(stores.scratch)/follower-\(nodeID)")
         let follower = try ArchiveFollower(
@@ -60,7 +61,7 @@ final class ClusterNode: Backbone {
             log: log.component("follower"))
         self.follower = follower
         let nats = try NATSStream(
-            streamSettings.streamConfiguration(nodeID: nodeID, partitions: partitions),
+            streamSettings.streamConfiguration(nodeID: nodeID, partitions: partitions, lake: lake.id),
             archivedThrough: try ClusterLake.highestPosition(
                 lake: stores.lake, vault: stores.vault, checkpoints: engine.checkpoints),
             time: time, log: log.component("stream"), onFatal: onFatal)
@@ -158,9 +159,13 @@ final class ClusterNode: Backbone {
     // MARK: Life
 
     func start(_ fleet: Fleet, recoveredThrough: Int64) {
-        let tail = LedgerTail(stream: nats, fleet: fleet, after: recoveredThrough, log: log.component("ledger"))
-        self.tail.withLock { $0 = tail }
         let (nats, follower, membership, owner) = (nats, follower, membership, owner)
+        let audit = StreamAudit(
+            fleet: fleet, settledThrough: { follower.positions.min() ?? 0 },
+            archived: { follower.archivedRanges(relayID: $0, epoch: $1) }, time: time, log: log.component("ledger"))
+        let tail = LedgerTail(
+            stream: nats, fleet: fleet, audit: audit, after: recoveredThrough, log: log.component("ledger"))
+        self.tail.withLock { $0 = tail }
         threads.start("stream-writer", stackBytes: 4 << 20) { nats.run() }
         threads.start("follower", stackBytes: 8 << 20) { follower.run() }
         threads.start("ledger", stackBytes: 4 << 20) { tail.run() }
@@ -255,7 +260,7 @@ final class StreamPartitions: PartitionStream {
 }
 
 extension ClusterStreamSettings {
-    func streamConfiguration(nodeID: String, partitions: Int) throws -> NATSStreamConfiguration {
+    func streamConfiguration(nodeID: String, partitions: Int, lake: String) throws -> NATSStreamConfiguration {
         var connection = NATSConfiguration(urls: urls, name: "columba-central \(nodeID)")
         connection.user = user
         connection.password = try passwordFile.map { path in
@@ -269,6 +274,7 @@ extension ClusterStreamSettings {
         var configuration = NATSStreamConfiguration(nats: connection)
         configuration.replicas = replicas
         configuration.partitions = partitions
+        configuration.lake = lake
         configuration.maxBytes = Int64(maxBytes)
         return configuration
     }

@@ -14,14 +14,16 @@ final class LedgerTail: Sendable {
 
     private let stream: any BatchStream
     private let fleet: Fleet
+    private let audit: StreamAudit
     private let log: Log
     private let position: Mutex<Int64>
     private let isStopping = Monitor(false)
 
     /// - Parameter after: the fleet knows everything up to there.
-    init(stream: any BatchStream, fleet: Fleet, after position: Int64, log: Log) {
+    init(stream: any BatchStream, fleet: Fleet, audit: StreamAudit, after position: Int64, log: Log) {
         self.stream = stream
         self.fleet = fleet
+        self.audit = audit
         self.log = log
         self.position = Mutex(position)
     }
@@ -32,12 +34,25 @@ final class LedgerTail: Sendable {
         defer { position.withLock { $0 = last } }
         try stream.recover(after: from) { entry in
             fleet.received(entry.header, name: nil, digest: nil, at: entry.receivedAt)
+            audit.noted(entry)
             last = entry.position
         }
     }
 
+    /// What the fleet knew before this began is watched too.
+    private func noteOlder() {
+        let known = position.withLock { $0 }
+        do {
+            try stream.recover(after: 0) { if $0.position <= known { audit.noted($0) } }
+        } catch {
+            log.warning("ledger_not_read", ["error": .string("\(error)")])
+        }
+    }
+
     func run() {
+        noteOlder()
         while !isStopping.withLock({ $0 }) {
+            audit.look()
             let from = position.withLock { $0 }
             guard stream.wait(beyond: .partitions([0: from]), timeoutSeconds: 0.5) else { continue }
             do {

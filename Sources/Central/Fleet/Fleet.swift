@@ -76,6 +76,11 @@ package final class Fleet: Sendable {
         state.withLock { $0.epochs[Key(relayID: relayID, epoch: epoch)]?.wanted = wanted }
     }
 
+    /// The stream has lost these: relays are told so, and the same batch is taken again.
+    package func notReceived(_ numbers: IntervalSet, relayID: String, epoch: String) {
+        state.withLock { $0.epochs[Key(relayID: relayID, epoch: epoch)]?.lose(numbers) }
+    }
+
     /// A record that was set aside is archived after all.
     package func retried(_ n: Int64, relayID: String, epoch: String) {
         state.withLock { $0.epochs[Key(relayID: relayID, epoch: epoch)]?.rejected.removeAll { $0.n == n } }
@@ -146,6 +151,12 @@ extension Fleet.State {
 extension Fleet.Epoch {
     /// Batches whose digest is remembered: more than a relay ever has in flight.
     private static let remembered = 64
+
+    fileprivate mutating func lose(_ numbers: IntervalSet) {
+        received.subtract(numbers)
+        recentBatches = [:]
+        recentOrder = []
+    }
 
     fileprivate mutating func add(_ header: StreamHeader, name: String?, digest: String?, at time: Timestamp) {
         received.formUnion(header.numbers)

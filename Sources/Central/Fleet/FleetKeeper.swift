@@ -3,7 +3,7 @@
 // this is their owner, with one thread and one file.
 
 package import Log
-import Models
+package import Models
 package import SyncProtocol
 package import System
 import Synchronization
@@ -13,9 +13,11 @@ package final class FleetKeeper: Sendable {
     /// Ledgers change with each batch; losing the last seconds of them costs nothing but the next report.
     private static let saveSeconds = 5.0
 
-    private struct State {
+    struct State {
         var ledgers: [String: RelayLedger] = [:]
         var unsaved: Set<String> = []
+        /// Relays of which other nodes of a cluster should hear more than their reports.
+        var untold: Set<String> = []
         var incidents: IncidentBook
         var accounts = AccountBook()
         var mismatches: [AccountBook.Mismatch] = []
@@ -38,17 +40,20 @@ package final class FleetKeeper: Sendable {
     private let quarantined: @Sendable () -> [String: Int]
     private let time: any TimeSource
     private let log: Log
-    private let state: Monitor<State>
+    private let onWord: @Sendable () -> Void
+    let state: Monitor<State>
     /// Held over a write, by the fleet's own thread and the desk's only.
     private let saveTurn = Mutex(())
 
+    /// Knows what is on disk; `look` begins to judge.
     /// - Parameters:
     ///   - archive: as of the last commit.
     ///   - quarantined: records that wait for a decision, by relay.
+    ///   - onWord: a person closed an incident or retired a relay: other nodes of a cluster should hear of it.
     package init(
         fleet: Fleet, store: FleetStore, time: any TimeSource, log: Log,
         archive: @escaping @Sendable () -> ArchiveStatistics,
-        quarantined: @escaping @Sendable () -> [String: Int] = { [:] }
+        quarantined: @escaping @Sendable () -> [String: Int] = { [:] }, onWord: @escaping @Sendable () -> Void = {}
     ) throws {
         self.fleet = fleet
         self.store = store
@@ -56,10 +61,10 @@ package final class FleetKeeper: Sendable {
         self.quarantined = quarantined
         self.time = time
         self.log = log
+        self.onWord = onWord
         var initial = State(incidents: IncidentBook(try store.incidents()))
         initial.ledgers = Dictionary(try store.ledgers().map { ($0.relayID, $0) }) { $1 }
         state = Monitor(initial)
-        look()
     }
 
     private var now: Timestamp { Timestamp(microseconds: time.wallMicroseconds()) }
@@ -67,24 +72,26 @@ package final class FleetKeeper: Sendable {
     // MARK: From relays
 
     /// A relay's report; false where an older one came late.
-    /// - Parameter isSecondHand: another node heard it, some seconds ago. What is durable now may be more than the
-    ///   relay
-    ///   knew when it reported, and its next report may be on its way already: only what it says itself counts.
-    package func take(_ report: RelayReport, isSecondHand: Bool = false) -> Bool {
+    /// - Parameter heardAt: another node heard it then, some seconds ago. What is durable now may be more than the
+    ///   relay knew when it reported, and its next report may be on its way already: only what it says itself counts.
+    ///   Nil: this node hears it now.
+    package func take(_ report: RelayReport, heardAt: Timestamp? = nil) -> Bool {
         let now = now
-        let views = isSecondHand ? nil : fleet.relays().first { $0.relayID == report.relayID }
-        if isSecondHand, let known = ledgers[report.relayID]?.report, known.sentAt >= report.sentAt { return false }
+        let views = heardAt != nil ? nil : fleet.relays().first { $0.relayID == report.relayID }
         let isTaken = state.withLock { state in
             var ledger = state.ledgers[report.relayID] ?? RelayLedger(relayID: report.relayID)
+            if heardAt != nil, let known = ledger.report, known.sentAt >= report.sentAt { return false }
+            let memory = ledger.memory
             let events = ledger.reported(
                 report,
                 durable: { epoch in
                     views?.epochs.first { $0.epoch == epoch }?.received ?? IntervalSet()
-                }, at: now)
+                }, isSecondHand: heardAt != nil, at: heardAt ?? now)
             guard let events else { return false }
+            for event in events { Self.note(event, of: &ledger, &state.incidents, at: now) }
+            if ledger.memory != memory { state.untold.insert(report.relayID) }
             state.ledgers[report.relayID] = ledger
             state.unsaved.insert(report.relayID)
-            for event in events { Self.note(event, of: report.relayID, &state.incidents, at: now) }
             return true
         }
         if isTaken { wake() }
@@ -92,25 +99,36 @@ package final class FleetKeeper: Sendable {
     }
 
     private static func note(
-        _ event: RelayLedger.Event, of relayID: String, _ incidents: inout IncidentBook, at now: Timestamp
+        _ event: RelayLedger.Event, of ledger: inout RelayLedger, _ incidents: inout IncidentBook, at now: Timestamp
     ) {
         switch event {
         case .rollback:
-            incidents.happened(
-                .rollback, relayID, detail: "its last report knows fewer records than it had sent before", at: now)
+            happened(
+                .rollback, &ledger, &incidents, detail: "its last report knows fewer records than it had sent before",
+                at: now)
         case .cloned:
-            incidents.happened(.clonedRelay, relayID, detail: "two processes report in turn", at: now)
+            happened(.clonedRelay, &ledger, &incidents, detail: "two processes report in turn", at: now)
         case .counters(let received, let accounted):
             incidents.goesOn(
-                .accountingMismatch, relayID, count: abs(received - accounted),
+                .accountingMismatch, ledger.relayID, count: abs(received - accounted),
                 detail: "the relay's own counters: \(received) received or carried over, \(accounted) accounted for",
                 at: now)
         case .rulesRefused(let version, _):
             // The reason is the relay's own text and stands in /v1/rules.
-            incidents.goesOn(.rulesRefused, relayID, count: 1, detail: "version \(version)", at: now)
-        case .rulesSettled: incidents.isOver(.rulesRefused, relayID, at: now)
+            incidents.goesOn(.rulesRefused, ledger.relayID, count: 1, detail: "version \(version)", at: now)
+        case .rulesSettled: incidents.isOver(.rulesRefused, ledger.relayID, at: now)
         case .returned: break
         }
+    }
+
+    /// An event for a person to close.
+    private static func happened(
+        _ code: IncidentCode, _ ledger: inout RelayLedger, _ incidents: inout IncidentBook, count: Int = 1,
+        level: Int? = nil, detail: String, at now: Timestamp
+    ) {
+        let total = incidents.happened(
+            code, ledger.relayID, count: count, after: ledger.raised(code), level: level, detail: detail, at: now)
+        ledger.raise(code, through: total)
     }
 
     // MARK: From the archiver's thread
@@ -146,11 +164,13 @@ package final class FleetKeeper: Sendable {
         let now = now
         let ledger = state.withLock { state -> RelayLedger? in
             state.ledgers[relayID]?.retire(by: by, note: note, at: now)
+            state.untold.insert(relayID)
             return state.ledgers[relayID]
         }
         guard let ledger else { return false }
         try store.save([ledger], incidents: [:])
         log.warning("relay_retired", ["relay_id": .string(relayID)])
+        onWord()
         return true
     }
 
@@ -159,6 +179,7 @@ package final class FleetKeeper: Sendable {
         let closed = state.withLock { $0.incidents.close(id, by: by, note: note, at: now) }
         guard closed != nil else { return nil }
         try saveIncidents()
+        onWord()
         return closed
     }
 
@@ -202,9 +223,7 @@ package final class FleetKeeper: Sendable {
                     state.unsaved.insert(view.relayID)
                 }
                 wanted += known.map { (view.relayID, $0.epoch, ledger.wanted($0, at: now)) }
-                let raised = [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised]
-                Self.judge(&ledger, known, archive, &state.incidents, at: now)
-                if raised != [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised] {
+                if Self.judge(&ledger, known, archive, &state.incidents, at: now) {
                     state.unsaved.insert(view.relayID)
                 }
                 state.ledgers[view.relayID] = ledger
@@ -225,34 +244,43 @@ package final class FleetKeeper: Sendable {
         report()
     }
 
+    /// True if more, or less, was raised than before.
     private static func judge(
         _ ledger: inout RelayLedger, _ facts: [LifeFacts], _ archive: ArchiveStatistics,
         _ incidents: inout IncidentBook, at now: Timestamp
-    ) {
+    ) -> Bool {
         let relayID = ledger.relayID
+        let raised = [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised]
         let states = archive.relays.filter { $0.relayID == relayID }
         let recordConflicts = states.reduce(0) { $0 + $1.recordConflicts }
         let conflicts = max(0, states.reduce(0) { $0 + $1.conflicts } - recordConflicts)
-        if conflicts > ledger.conflictsRaised {
-            let count = conflicts - ledger.conflictsRaised
-            incidents.happened(.identityConflict, relayID, count: count, detail: "\(conflicts) in all", at: now)
-            ledger.conflictsRaised = conflicts
+        for (code, found) in [(IncidentCode.identityConflict, conflicts), (.recordConflict, recordConflicts)] {
+            let count = found - ledger.raised(code)
+            guard count > 0 else { continue }
+            happened(code, &ledger, &incidents, count: count, detail: "\(found) in all", at: now)
         }
-        if recordConflicts > ledger.recordConflictsRaised {
-            let count = recordConflicts - ledger.recordConflictsRaised
-            incidents.happened(.recordConflict, relayID, count: count, detail: "\(recordConflicts) in all", at: now)
-            ledger.recordConflictsRaised = recordConflicts
-        }
-        let completeness = RelayCompleteness(ledger, facts, at: now)
-        let lost = min(completeness.lost, ledger.lostSuspected)
-        ledger.lostSuspected = completeness.lost
-        if lost > ledger.lostRaised {
-            incidents.happened(
-                .recordsLost, relayID, count: lost - ledger.lostRaised, detail: "\(lost) records in all", at: now)
-        }
-        ledger.lostRaised = lost
+        judgeLost(&ledger, facts, &incidents, at: now)
         let overdue = ledger.isRetired ? 0 : facts.reduce(0) { $0 + ledger.overdue($1, at: now).count }
         incidents.goesOn(.gapOpen, relayID, count: overdue, detail: "\(overdue) records", at: now)
+        return raised != [ledger.conflictsRaised, ledger.recordConflictsRaised, ledger.lostRaised]
+    }
+
+    /// A change in either direction counts when two looks saw it.
+    private static func judgeLost(
+        _ ledger: inout RelayLedger, _ facts: [LifeFacts], _ incidents: inout IncidentBook, at now: Timestamp
+    ) {
+        let found = RelayCompleteness(ledger, facts, at: now).lost
+        let (least, most) = (min(found, ledger.lostSuspected), max(found, ledger.lostSuspected))
+        ledger.lostSuspected = found
+        if least > ledger.lostRaised {
+            happened(
+                .recordsLost, &ledger, &incidents, count: least - ledger.lostRaised, level: least,
+                detail: "\(least) records in all", at: now)
+            ledger.lostRaised = least
+        } else if ledger.report != nil {
+            // Without a report a node cannot know of losses that others have raised.
+            ledger.lostRaised = min(ledger.lostRaised, most)
+        }
     }
 
     private static func judge(
@@ -323,48 +351,5 @@ package final class FleetKeeper: Sendable {
 
     private func saveLogged(_ work: () throws -> Void) {
         do { try work() } catch { log.error("fleet_not_saved", ["error": .string("\(error)")]) }
-    }
-}
-
-extension FleetKeeper {
-    /// By relay.
-    static func facts(_ views: [RelayView], _ archive: ArchiveStatistics) -> [String: [LifeFacts]] {
-        // What is archived and its times from one reading: the views may know of a commit more.
-        var states: [RecordSource: RelayArchiveState] = [:]
-        for state in archive.relays { states[RecordSource(relayID: state.relayID, epoch: state.epoch)] = state }
-        return Dictionary(
-            uniqueKeysWithValues: views.map { view in
-                (
-                    view.relayID,
-                    view.epochs.map { epoch in
-                        let state = states[RecordSource(relayID: view.relayID, epoch: epoch.epoch)]
-                        return LifeFacts(
-                            epoch: epoch.epoch, durable: epoch.received, archived: state?.archived ?? IntervalSet(),
-                            lastReceivedAt: state?.lastReceivedAt ?? [:])
-                    }
-                )
-            })
-    }
-
-    static func accounts(
-        _ facts: [String: [LifeFacts]], _ archive: ArchiveStatistics, _ ledgers: [String: RelayLedger]
-    ) -> [(relayID: String, lives: [AccountBook.Life])] {
-        var lives: [String: [AccountBook.Life]] = [:]
-        for state in archive.relays {
-            var life = AccountBook.Life(epoch: state.epoch, archivedNumbers: state.archived.count)
-            (life.reports, life.alerts, life.duplicates) = (state.reports, state.alerts, state.duplicates)
-            (life.conflicts, life.recordConflicts) = (state.conflicts, state.recordConflicts)
-            (life.rejected, life.underWay) = (state.rejectedCount, state.underWay)
-            let known = ledgers[state.relayID]?.life(state.epoch)
-            if let known, known.isHeld {
-                life.told = RelayReport.Epoch(
-                    epoch: known.epoch, through: known.told, waiting: known.waiting, missing: known.missing,
-                    missingCount: known.missingCount)
-                life.archivedOfTold =
-                    known.told > 0 ? state.archived.intersection(IntervalSet(1...known.told)).count : 0
-            }
-            lives[state.relayID, default: []].append(life)
-        }
-        return lives.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 }

@@ -16,12 +16,8 @@ extension FleetParts {
             if let n = record.n { fleet.retried(n, relayID: record.relayID, epoch: record.epoch) }
         }
         try quarantine.takeOver(stores.vaultDirectory, oldPath: "\(data)/quarantine.db")
-        do {
-            try quarantine.look()
-        } catch {
-            // Its thread looks again, and again.
-            log.warning("quarantine_not_reached", ["error": .string("\(error)")])
-        }
+        // Before anything is judged by its counts.
+        try quarantine.look()
         return quarantine
     }
 }

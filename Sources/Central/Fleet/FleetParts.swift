@@ -60,13 +60,15 @@ struct FleetParts: Sendable {
         rules = try RuleSets(store: store) { try sharing?.put($0) }
         keeper = try FleetKeeper(
             fleet: fleet, store: store, time: time, log: log.component("fleet"), archive: { knowledge.statistics },
-            quarantined: { quarantine.counts })
+            quarantined: { quarantine.counts }, onWord: { sharing?.wake() })
         quarantineDesk = QuarantineDesk(
             quarantine: quarantine, stream: backbone.stream, fleet: fleet, desk: desk, time: time,
             log: log.component("quarantine"))
         sharedQuarantine = shared
         duties = SharedQuarantine.Duties(backbone, publish: quarantineDesk.publish)
-        sharing?.step(listener)
+        // What other nodes have raised and closed is not raised again.
+        sharing?.step(listener, onlyReads: true)
+        keeper.look()
     }
 
     /// On the archiver's thread, after each version.
@@ -80,20 +82,25 @@ struct FleetParts: Sendable {
     /// What other nodes of a cluster heard.
     private var listener: FleetSharing.Listener {
         FleetSharing.Listener(
-            report: { [keeper] in _ = keeper.take($0, isSecondHand: true) },
+            adopt: { [keeper] in keeper.adopt($0) },
+            words: { [keeper] in keeper.words(all: $0) },
             rules: { [rules, fleet, log] in
                 do {
                     if try rules.adopt($0) { fleet.wantRules(version: $0.message.version) }
                 } catch {
                     log.error("rules_not_saved", ["error": .string("\(error)")])
                 }
-            })
+            },
+            ruleSets: { [rules] in rules.versions.compactMap { rules.set(version: $0) } })
     }
 
     func fleetDesk(figures: @escaping @Sendable () -> CentralFigures) -> FleetDesk {
         FleetDesk(
             keeper: keeper, fleet: fleet, rules: rules, quarantine: quarantineDesk, desk: desk, time: time,
-            figures: figures, onReport: { [sharing] in sharing?.tell($0) })
+            figures: figures,
+            onReport: { [sharing, time] in
+                sharing?.tell($0, heardAt: Timestamp(microseconds: time.wallMicroseconds()))
+            })
     }
 
     func start() -> [WorkerThread] {

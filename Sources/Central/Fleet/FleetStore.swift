@@ -1,6 +1,7 @@
 // What central keeps about its fleet beside lake and vault: a ledger for each relay, incidents, rule sets. One SQLite
 // file in the data directory, `fleet.db`. Losing it loses no report: ledgers fill again from relays' reports and the
-// archive; rule sets and closed incidents would have to be put again.
+// archive. A cluster's node finds the rest at the others (`FleetSharing`); on a central that is alone, rule sets would
+// have to be put, and incidents closed, again.
 
 import FoundationEssentials
 package import Models

@@ -63,21 +63,18 @@ package struct RelayLedger: Codable, Sendable {
     package var lastContactMicroseconds: Int64?
     /// Epochs of the processes that reported, oldest first; the last one is the present.
     package private(set) var processes: [String] = []
-    package private(set) var retirement: Retirement?
+    package internal(set) var retirement: Retirement?
     /// Conflicts that an incident was raised for already.
     package var conflictsRaised = 0
     package var recordConflictsRaised = 0
+    /// Lost records that are counted in an incident; falls when the loss does.
     package var lostRaised = 0
+    /// Events of other kinds that incidents were raised for, by code.
+    var othersRaised: [String: Int]?
     /// At the look before: a loss that the next batch makes good is none.
     package var lostSuspected = 0
     /// Reports in a row whose counters did not add up.
     package private(set) var reportsNotAddingUp = 0
-
-    package struct Retirement: Codable, Hashable, Sendable {
-        package var atMicroseconds: Int64
-        package var by: String
-        package var note: String
-    }
 
     private static let processesKept = 16
 
@@ -87,7 +84,7 @@ package struct RelayLedger: Codable, Sendable {
     package var lastContact: Timestamp? {
         [lastContactMicroseconds, reportedAtMicroseconds].compactMap { $0 }.max().map { Timestamp(microseconds: $0) }
     }
-    package var isRetired: Bool { retirement != nil }
+    package var isRetired: Bool { retirement.map { !$0.isOver } ?? false }
 
     package func life(_ epoch: String) -> Life? { lives.first { $0.epoch == epoch } }
 
@@ -136,8 +133,11 @@ package struct RelayLedger: Codable, Sendable {
     }
 
     /// A report has come. Nil: it is older than the last one and was not taken.
+    /// - Parameters:
+    ///   - isSecondHand: another node of a cluster heard it, and counts what it shows of the relay's past.
+    ///   - now: when it was heard, by the clock of the node that heard it.
     package mutating func reported(
-        _ report: RelayReport, durable: (_ epoch: String) -> IntervalSet, at now: Timestamp
+        _ report: RelayReport, durable: (_ epoch: String) -> IntervalSet, isSecondHand: Bool = false, at now: Timestamp
     ) -> [Event]? {
         if let last = self.report, report.sentAt < last.sentAt, report.epoch != processes.last,
             processes.contains(report.epoch)
@@ -146,12 +146,12 @@ package struct RelayLedger: Codable, Sendable {
         }
         var events: [Event] = []
         let isClone = processes.dropLast().contains(report.epoch)
-        if isClone { events.append(.cloned) }
+        if isClone, !isSecondHand { events.append(.cloned) }
         if processes.last != report.epoch {
             processes.removeAll { $0 == report.epoch }
             processes = (processes + [report.epoch]).suffix(Self.processesKept)
         }
-        if take(report.epochs, durable: durable), !isClone { events.append(.rollback) }
+        if take(report.epochs, durable: durable), !isClone, !isSecondHand { events.append(.rollback) }
         let counters = report.counters
         let accounted = counters.archived + counters.waiting + counters.lost
         let isRight = counters.received + counters.carriedOver == accounted
@@ -159,15 +159,12 @@ package struct RelayLedger: Codable, Sendable {
         if reportsNotAddingUp >= AccountBook.reportsBeforeMismatch {
             events.append(.counters(received: counters.received + counters.carriedOver, accounted: accounted))
         }
-        if retirement != nil {
-            retirement = nil
-            events.append(.returned)
-        }
+        self.report = report
+        reportedAtMicroseconds = now.microseconds
+        if endRetirement(isHeardHere: !isSecondHand) { events.append(.returned) }
         events.append(
             report.rules.state == .refused
                 ? .rulesRefused(version: report.rules.version, reason: report.rules.reason ?? "") : .rulesSettled)
-        self.report = report
-        reportedAtMicroseconds = now.microseconds
         return events
     }
 
@@ -203,14 +200,7 @@ package struct RelayLedger: Codable, Sendable {
         return isRollback
     }
 
-    package mutating func retire(by: String, note: String, at now: Timestamp) {
-        retirement = Retirement(atMicroseconds: now.microseconds, by: by, note: note)
-    }
-
-    /// A batch from a relay that was retired: it is not.
-    package mutating func returned() { retirement = nil }
-
-    private mutating func index(of epoch: String) -> Int {
+    mutating func index(of epoch: String) -> Int {
         if let index = lives.lastIndex(where: { $0.epoch == epoch }) { return index }
         lives.append(Life(epoch: epoch))
         return lives.count - 1

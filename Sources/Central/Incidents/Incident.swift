@@ -73,6 +73,10 @@ package struct Incident: Codable, Hashable, Sendable {
     package var lastSeen: Timestamp
     /// Events, or records concerned, since it opened.
     package var count: Int
+    /// Of an event: how many there were in all, with those of its incidents that were closed before. It only grows.
+    package var total: Int
+    /// Of `records_lost`: how many were lost when they were last counted. A loss can shrink, `total` cannot.
+    package var level: Int?
     /// More exactly; without names.
     package var detail: String
     package var closedAt: Timestamp?
@@ -88,6 +92,7 @@ package struct Incident: Codable, Hashable, Sendable {
         self.lastSeen = lastSeen
         self.count = count
         self.detail = detail
+        total = count
     }
 
     package var isOpen: Bool { closedAt == nil }
@@ -119,7 +124,7 @@ package struct Incident: Codable, Hashable, Sendable {
 
 extension Incident {
     private enum CodingKeys: String, CodingKey {
-        case code, relayID, openedAt, lastSeen, count, detail, closedAt, closedBy, note
+        case code, relayID, openedAt, lastSeen, count, total, level, detail, closedAt, closedBy, note
     }
 
     package init(from decoder: any Decoder) throws {
@@ -132,6 +137,8 @@ extension Incident {
         openedAt = Timestamp(microseconds: try members.decode(Int64.self, forKey: .openedAt))
         lastSeen = Timestamp(microseconds: try members.decode(Int64.self, forKey: .lastSeen))
         count = try members.decode(Int.self, forKey: .count)
+        total = try members.decodeIfPresent(Int.self, forKey: .total) ?? count
+        level = try members.decodeIfPresent(Int.self, forKey: .level)
         detail = try members.decode(String.self, forKey: .detail)
         closedAt = try time(.closedAt)
         closedBy = try members.decodeIfPresent(String.self, forKey: .closedBy)
@@ -145,6 +152,8 @@ extension Incident {
         try members.encode(openedAt.microseconds, forKey: .openedAt)
         try members.encode(lastSeen.microseconds, forKey: .lastSeen)
         try members.encode(count, forKey: .count)
+        try members.encode(total, forKey: .total)
+        try members.encodeIfPresent(level, forKey: .level)
         try members.encode(detail, forKey: .detail)
         try members.encodeIfPresent(closedAt?.microseconds, forKey: .closedAt)
         try members.encodeIfPresent(closedBy, forKey: .closedBy)

@@ -98,7 +98,7 @@ package final class BatchIntake: Sendable {
                 count(batch.header, bytes: batch.payload.count)
                 answer(exchange, name, digest: digest)
             case .failure:
-                exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 5)))
+                exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 1)))
             }
         }
         if !isQueued { refuse(exchange, Self.busy("More batches came than the disk takes.", 1)) }

@@ -124,17 +124,23 @@ extension CentralConfiguration {
 /// The key that turns names into `person_id`: made once, kept in the vault beside the names. The same for every node:
 /// of several that make one at the same time, one wins.
 enum PseudonymKey {
-    private static let name = "pseudonym.key"
+    static let name = "pseudonym.key"
 
     static func load(vault: any ObjectStore) throws -> [UInt8] {
-        var text = try vault.get(name)
-        if text == nil {
-            _ = try vault.putIfAbsent(name, Array(Random.hex(bytes: 32).utf8))
-            text = try vault.get(name)
-        }
-        guard let text, let key = Hex.decode(String(decoding: text, as: UTF8.self)), key.count == 32 else {
-            throw ConfigurationError(key: "vault", problem: "\(name) in it is not a key of 64 hexadecimal digits")
-        }
+        if let key = try find(vault: vault) { return key }
+        _ = try vault.putIfAbsent(name, Array(Random.hex(bytes: 32).utf8))
+        guard let key = try find(vault: vault) else { throw unreadable }
         return key
+    }
+
+    /// nil if there is none yet.
+    static func find(vault: any ObjectStore) throws -> [UInt8]? {
+        guard let text = try vault.get(name) else { return nil }
+        guard let key = Hex.decode(String(decoding: text, as: UTF8.self)), key.count == 32 else { throw unreadable }
+        return key
+    }
+
+    private static var unreadable: ConfigurationError {
+        ConfigurationError(key: "vault", problem: "\(name) in it is not a key of 64 hexadecimal digits")
     }
 }

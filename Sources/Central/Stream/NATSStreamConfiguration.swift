@@ -10,6 +10,8 @@ package struct NATSStreamConfiguration: Sendable, Equatable {
     package var replicas = 3
     /// Fixed for a lake's life.
     package var partitions = 8
+    /// The lake that the stream belongs to (`LakeIdentity`); nil: not asked.
+    package var lake: String?
     /// Of the stream on each server: beyond it relays are told to wait.
     package var maxBytes: Int64 = 16 << 30
     /// Of one message with its headers: the servers' `max_payload`.
@@ -23,8 +25,10 @@ package struct NATSStreamConfiguration: Sendable, Equatable {
     package init(nats: NATSConfiguration) { self.nats = nats }
 
     var settings: StreamSettings {
-        StreamSettings(
+        var settings = StreamSettings(
             name: Self.streamName, subjects: (0..<partitions).map { StreamSubject.name(ofPartition: $0) },
             replicas: replicas, maxBytes: maxBytes, maxMessageBytes: Int64(messageBytes))
+        settings.owner = lake
+        return settings
     }
 }

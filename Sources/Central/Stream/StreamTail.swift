@@ -97,9 +97,11 @@ struct StreamTail {
         guard now >= nextRefresh else { return true }
         nextRefresh = now + UInt64(stream.configuration.refreshSeconds * 1e9)
         let isDamaged: Bool
+        var isForeign = false
         do throws(NATSError) {
             let info = try stream.jetStream.info(
                 NATSStreamConfiguration.streamName, subjects: StreamSubject.all, timeoutSeconds: 2)
+            if let own = stream.configuration.lake, let other = info.config.owner { isForeign = own != other }
             isDamaged = info.created != stream.created || Int64(clamping: info.state.lastSequence) < next - 1
             stream.known.update { known in
                 known.bytes = Int(clamping: info.state.bytes)
@@ -111,6 +113,12 @@ struct StreamTail {
             }
         } catch {
             isDamaged = error.isStreamMissing
+        }
+        // Two nodes of different lakes may have marked an older stream in the same moment; one of them must go.
+        if isForeign, !isDamaged {
+            stream.log.error("stream_of_another_lake", ["lake": .string(stream.configuration.lake ?? "")])
+            stream.onFatal("the stream is another lake's by now: `lake` must be the same on all nodes")
+            return false
         }
         damage = isDamaged ? damage + 1 : 0
         guard damage >= Self.sightingsOfDamage else { return true }

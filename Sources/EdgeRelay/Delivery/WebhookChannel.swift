@@ -54,7 +54,7 @@ struct WebhookChannel: AlertChannel {
         case .couldNotResolve: DeliveryFailure("the host's name could not be resolved")
         case .couldNotConnect: DeliveryFailure("no connection")
         case .timedOut: DeliveryFailure("no answer within \(Int(deadlineSeconds)) s")
-        case .tls: DeliveryFailure("TLS failed")
+        case .tls, .handshake: DeliveryFailure("TLS failed")
         case .closed: DeliveryFailure("the connection was closed before the answer")
         case .addressRefused: DeliveryFailure("the host's address is private or reserved; see allow_private")
         case .badAnswer, .tooLarge: DeliveryFailure("the answer is not usable HTTP")

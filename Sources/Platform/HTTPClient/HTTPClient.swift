@@ -75,7 +75,11 @@ package struct HTTPClientResponse: Sendable {
 
 package struct HTTPClientError: Error, CustomStringConvertible, Sendable {
     package enum Code: String, Sendable {
-        case invalidRequest, couldNotResolve, couldNotConnect, timedOut, tls
+        case invalidRequest, couldNotResolve, couldNotConnect, timedOut
+        /// The server's certificate is not what it must be, or our own files are not.
+        case tls
+        /// TLS was not agreed upon: the connection broke meanwhile, or there is no common ground.
+        case handshake
         /// The server ended the connection before its answer was complete.
         case closed
         /// More than `maxResponseBytes`.
@@ -199,6 +203,7 @@ package final class HTTPClient: @unchecked Sendable {
         case CHC_CLOSED.rawValue: .closed
         case CHC_TOO_LARGE.rawValue: .tooLarge
         case CHC_TLS.rawValue: .tls
+        case CHC_HANDSHAKE.rawValue: .handshake
         case CHC_CANCELLED.rawValue: .cancelled
         case CHC_BAD_ANSWER.rawValue: .badAnswer
         case CHC_ADDRESS_REFUSED.rawValue: .addressRefused

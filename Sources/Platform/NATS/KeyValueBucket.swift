@@ -20,6 +20,7 @@ package struct KeyValueEntry: Sendable, Equatable {
 package struct KeyValueBucket: Sendable {
     package let name: String
     private let jetStream: JetStream
+    private let settings: Settings
     private static let operationHeader = "KV-Operation"
 
     private struct Settings: Codable {
@@ -48,19 +49,25 @@ package struct KeyValueBucket: Sendable {
         precondition(Self.isValid(name) && !name.contains("."), "a bucket's name is letters, digits, - and _")
         self.name = name
         self.jetStream = jetStream
+        settings = Settings(
+            name: "KV_\(name)", subjects: ["$KV.\(name).>"], num_replicas: replicas, max_bytes: maxBytes,
+            max_msg_size: maxValueBytes, storage: inMemory ? "memory" : "file")
+        _ = try ensure()
+    }
+
+    /// Makes the bucket where it is not there, or not any more. Says which one is there.
+    func ensure() throws(NATSError) -> StreamInfo {
         do {
-            _ = try jetStream.info("KV_\(name)")
+            return try jetStream.info(settings.name)
         } catch {
             guard error.isStreamMissing else { throw error }
-            let settings = Settings(
-                name: "KV_\(name)", subjects: ["$KV.\(name).>"], num_replicas: replicas, max_bytes: maxBytes,
-                max_msg_size: maxValueBytes, storage: inMemory ? "memory" : "file")
             do {
-                _ = try jetStream.ask("STREAM.CREATE.KV_\(name)", settings, as: Created.self)
+                _ = try jetStream.ask("STREAM.CREATE.\(settings.name)", settings, as: Created.self)
             } catch {
                 // Another node was faster, with other settings.
                 guard error.jetStream == JetStreamCode.streamNameInUse else { throw error }
             }
+            return try jetStream.info(settings.name)
         }
     }
 
@@ -103,13 +110,20 @@ package struct KeyValueBucket: Sendable {
     }
 
     private func entries(_ subjects: String) throws -> [KeyValueEntry] {
-        let skip = "$KV.\(name).".utf8.count
-        return try jetStream.readLast("KV_\(name)", subjects: subjects).compactMap { message in
-            // A removed key leaves a marker.
-            guard message.header == nil else { return nil }
-            return KeyValueEntry(
-                key: String(decoding: message.subject.utf8.dropFirst(skip), as: UTF8.self), value: message.payload,
-                revision: message.sequence)
-        }
+        try jetStream.readLast(settings.name, subjects: subjects).compactMap(entry)
+    }
+
+    /// Messages from a revision on, as many as one request gives.
+    func page(from revision: UInt64) throws -> [StoredMessage] {
+        try jetStream.read(
+            settings.name, subjects: "$KV.\(name).>", from: revision, header: Self.operationHeader)
+    }
+
+    func entry(_ message: StoredMessage) -> KeyValueEntry? {
+        // A removed key leaves a marker.
+        guard message.header == nil else { return nil }
+        let key = message.subject.utf8.dropFirst("$KV.\(name).".utf8.count)
+        return KeyValueEntry(
+            key: String(decoding: key, as: UTF8.self), value: message.payload, revision: message.sequence)
     }
 }

@@ -24,6 +24,17 @@ package struct StreamSettings: Codable, Equatable, Sendable {
     package var deniesDelete = true
     /// Of a new stream: its first position.
     package var firstSequence: UInt64?
+    /// What this stream's messages are part of; no other may be mixed in. nil: nothing is asked.
+    package var owner: String? {
+        get { metadata?[Self.ownerKey] }
+        set {
+            guard let newValue else { return }
+            metadata = (metadata ?? [:]).merging([Self.ownerKey: newValue]) { $1 }
+        }
+    }
+    /// Free text beside the settings; the server keeps some of its own there.
+    private var metadata: [String: String]?
+    private static let ownerKey = "columba_lake"
 
     package init(
         name: String, subjects: [String], replicas: Int, maxBytes: Int64, maxMessageBytes: Int64,
@@ -49,6 +60,7 @@ package struct StreamSettings: Codable, Equatable, Sendable {
         case allowsDirectReads = "allow_direct"
         case deniesDelete = "deny_delete"
         case firstSequence = "first_seq"
+        case metadata
     }
 
     package init(from decoder: any Decoder) throws {
@@ -68,6 +80,7 @@ package struct StreamSettings: Codable, Equatable, Sendable {
         allowsDirectReads = try values.decodeIfPresent(Bool.self, forKey: .allowsDirectReads) ?? false
         deniesDelete = try values.decodeIfPresent(Bool.self, forKey: .deniesDelete) ?? false
         firstSequence = try values.decodeIfPresent(UInt64.self, forKey: .firstSequence)
+        metadata = try values.decodeIfPresent([String: String].self, forKey: .metadata)
     }
 }
 
@@ -81,6 +94,11 @@ package enum StreamAgreement: Equatable, Sendable {
 
     package static func compare(wanted: StreamSettings, found: StreamSettings) -> StreamAgreement {
         var conflicts: [String] = []
+        if let other = found.owner, let own = wanted.owner, other != own {
+            conflicts.append(
+                "it is the stream of lake \(other), and this node's lake is \(own): set `lake` and `stream` as on the "
+                    + "other nodes; only for a new lake delete the stream and start again")
+        }
         if found.storage != wanted.storage {
             conflicts.append("it is kept in \(found.storage), not in a \(wanted.storage): delete it and start again")
         }
@@ -110,6 +128,8 @@ package enum StreamAgreement: Equatable, Sendable {
             next[keyPath: path] = wanted[keyPath: path]
             changed.append(name)
         }
+        // A stream from before streams were marked.
+        if wanted.owner != nil { raise("owner", \.owner) }
         raise("num_replicas", \.replicas)
         raise("max_bytes", \.maxBytes)
         raise("discard", \.discard)

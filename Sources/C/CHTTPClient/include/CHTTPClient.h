@@ -45,6 +45,7 @@ enum chc_outcome {
     CHC_CLOSED,
     CHC_TOO_LARGE,
     CHC_TLS,
+    CHC_HANDSHAKE,
     CHC_CANCELLED,
     CHC_BAD_ANSWER,
     CHC_ADDRESS_REFUSED,

@@ -6,6 +6,8 @@ package struct S3Error: Error, Sendable, CustomStringConvertible {
     package enum Kind: String, Sendable {
         /// Passing: the server is not there, too slow, or overloaded.
         case unreachable, timedOut, overloaded
+        /// Whoever answers has not shown to be the object store: nothing was sent.
+        case untrusted
         case forbidden, noBucket
         case missing
         /// Another writer of the same key is under way.
@@ -35,13 +37,17 @@ package struct S3Error: Error, Sendable, CustomStringConvertible {
     package var isTransient: Bool {
         switch kind {
         case .unreachable, .timedOut, .overloaded, .conflict: true
-        case .forbidden, .noBucket, .missing, .undecided, .damaged, .badAnswer, .unsuitable, .refused: false
+        case .untrusted, .forbidden, .noBucket, .missing, .undecided, .damaged, .badAnswer, .unsuitable, .refused:
+            false
         }
     }
 
     package var hint: String {
         switch kind {
         case .unreachable: "check s3.endpoint and that the object store runs"
+        case .untrusted:
+            "check that s3.ca is the authority of the object store's certificate, s3.endpoint a name in it, and that "
+                + "it has not expired"
         case .timedOut, .overloaded: "the object store is too slow: check its disks and volume servers"
         case .forbidden:
             code == "RequestTimeTooSkewed"
@@ -79,10 +85,11 @@ package struct S3Error: Error, Sendable, CustomStringConvertible {
     init(_ operation: String, _ key: String, _ error: HTTPClientError) {
         let kind: Kind =
             switch error.code {
-            case .couldNotResolve, .couldNotConnect, .closed, .badAnswer, .other: .unreachable
+            case .couldNotResolve, .couldNotConnect, .handshake, .closed, .badAnswer, .other: .unreachable
             case .timedOut, .cancelled: .timedOut
             case .tooLarge: .badAnswer
-            case .tls, .addressRefused, .invalidRequest: .refused
+            case .tls: .untrusted
+            case .addressRefused, .invalidRequest: .refused
             }
         self.init(kind, operation, key, detail: "\(error.code.rawValue): \(error.detail)")
     }

@@ -5,20 +5,19 @@ import Crypto
 import Glibc
 import Synchronization
 import System
-import TestSupport
 
-struct ProxiedRequest: Sendable {
-    var method: String
+package struct ProxiedRequest: Sendable {
+    package var method: String
     /// Path and query as they came.
-    var target: String
-    var headers: [(name: String, value: String)]
-    var body: [UInt8]
-    var raw: [UInt8]
+    package var target: String
+    package var headers: [(name: String, value: String)]
+    package var body: [UInt8]
+    package var raw: [UInt8]
 
-    func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+    package func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
 }
 
-enum Reaction: Sendable {
+package enum Reaction: Sendable {
     case pass
     /// The server has carried it out; its answer does not arrive.
     case loseAnswer
@@ -34,10 +33,12 @@ enum Reaction: Sendable {
     case cutAnswer
     /// Nothing comes back until the proxy ends.
     case hang
+    /// Passed on after so long.
+    case late(seconds: Double)
 }
 
-final class S3Proxy: Sendable {
-    let port: UInt16
+package final class S3Proxy: Sendable {
+    package let port: UInt16
     private let listener: Int32
     private let server: UInt16
     private let react: @Sendable (ProxiedRequest, Int) -> Reaction
@@ -45,7 +46,7 @@ final class S3Proxy: Sendable {
     private let thread = Mutex<WorkerThread?>(nil)
 
     /// - Parameter react: is given the request and its number from 0 on.
-    init(to server: UInt16 = 0, react: @escaping @Sendable (ProxiedRequest, Int) -> Reaction) throws {
+    package init(to server: UInt16 = 0, react: @escaping @Sendable (ProxiedRequest, Int) -> Reaction) throws {
         self.server = server
         self.react = react
         port = try FreePorts.find(1)[0]
@@ -58,10 +59,10 @@ final class S3Proxy: Sendable {
         thread.withLock { $0 = WorkerThread(name: "s3-proxy") { self.run() } }
     }
 
-    var endpoint: String { "http://127.0.0.1:\(port)" }
-    var requests: [ProxiedRequest] { state.withLock { $0.requests } }
+    package var endpoint: String { "http://127.0.0.1:\(port)" }
+    package var requests: [ProxiedRequest] { state.withLock { $0.requests } }
 
-    func end() {
+    package func end() {
         let open = state.update { state in
             state.isEnded = true
             return state.open
@@ -103,6 +104,10 @@ final class S3Proxy: Sendable {
             }
             switch react(request, number) {
             case .pass:
+                guard let answer = exchange(request) else { return }
+                Self.send(answer, client)
+            case .late(let seconds):
+                poll(nil, 0, Int32(seconds * 1_000))
                 guard let answer = exchange(request) else { return }
                 Self.send(answer, client)
             case .loseAnswer:
