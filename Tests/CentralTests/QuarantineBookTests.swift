@@ -37,5 +37,6 @@ import Testing
         #expect(try quarantine.record(QuarantineVault.id(1), withLine: true)?.line == QuarantineVault.text(1))
         #expect(try quarantine.record(QuarantineVault.id(2), withLine: true)?.line == nil)
         #expect(try store.list(QuarantineFiles.folder).map(\.key) == ["\(QuarantineFiles.folder)/7-7.numbers.ndjson"])
+        withExtendedLifetime(vault) {}
     }
 }

@@ -27,8 +27,11 @@ final class QuarantineVault: Sendable {
         _ name: String, onArchived: @escaping @Sendable (QuarantinedRecord) -> Void = { _ in }
     ) throws -> SharedQuarantine {
         try SharedQuarantine(
-            vault: store, indexPath: "\(directory)/\(name).db", time: time, log: Log(component: "test", sink: .none),
-            onArchived: onArchived)
+            vault: store, indexPath: "\(directory)/\(name).db", time: time, log: Log(component: "test", sink: .none)
+        ) { [self] record in
+            // The folder stays as long as the node does.
+            withExtendedLifetime(self) { onArchived(record) }
+        }
     }
 
     func forgetIndex(_ name: String) throws {

@@ -1,6 +1,7 @@
 // A cluster of real processes: what one node could not read is everybody's, also when that node and its disk are gone.
 
 import ColumbaCommands
+import Crypto
 import Foundation
 import HTTPClient
 import SyncProtocol
@@ -104,5 +105,12 @@ struct ClusterQuarantineProcessTests {
         let states = records(station, lost).map { "\($0["n"] ?? 0) \($0["state"] ?? "") \($0["decided_by"] ?? "")" }
         #expect(Set(states) == ["2 dropped tester", "4 archived tester"])
         for node in 0..<3 { #expect(eventually(within: 20) { self.isOpen(station, node, 0) }) }
+
+        // And one that no message of the stream could hold.
+        let long = "\"\(Random.hex(bytes: 1_500_000))\""
+        #expect(try sender.put([(5, long)]).status == 200)
+        #expect(sender.isArchived(IntervalSet([1...3, 5...5])))
+        let kept = records(station, others[0], "waiting").map { [$0["n"] as? Int, $0["bytes"] as? Int] }
+        #expect(kept == [[5, BatchSender.line(5, long).utf8.count - 1]])
     }
 }
