@@ -230,7 +230,7 @@ private struct FiguresBase: Sendable {
     let fleet: Fleet
     let intake: BatchIntake
     let keeper: FleetKeeper
-    let quarantine: Quarantine
+    let quarantine: any QuarantineBook
 
     func now(runningQueries: Int = 0) -> CentralFigures {
         let archive = backbone.knowledge.statistics

@@ -95,7 +95,7 @@ final class ClusterDisk: Sendable {
         .sorted()
     }
 
-    /// Record numbers with a line in the archivers' quarantine.
+    /// Record numbers with a line in the archivers' quarantine, bytes included.
     func quarantined() -> Set<RecordNumber> {
         var found: Set<RecordNumber> = []
         for path in disk.paths where path.hasPrefix("vault/_columba/quarantine/") {
@@ -113,4 +113,5 @@ private struct QuarantineLine: Decodable {
     var relay_id: String
     var epoch: String
     var n: Int64
+    var line_base64: String
 }

@@ -155,8 +155,7 @@ final class ClusterDrive {
             }
             known[source] = archived
             let there = Set(rows.filter { $0.relayID == source.relayID }.map(\.n))
-            let rejected = traffic.records.values.joined().filter { $0.source == source && $0.kind == .rejected }
-            let aside = Set(rejected.map(\.n)).union(quarantined.filter { $0.source == source }.map(\.n))
+            let aside = Set(quarantined.filter { $0.source == source }.map(\.n))
             for n in archived.ranges.joined() where !there.contains(n) && !aside.contains(n) {
                 let sent = traffic.records.values.joined().filter { $0.source == source && $0.n == n }
                 throw Violation(

@@ -12,9 +12,13 @@ import Testing
 
 /// Batches straight to central.
 struct BatchSender {
-    let station: Station
+    /// Of a central's relay port.
+    let address: String
     var relayID = "south-1"
     var epoch = String(repeating: "5", count: 32)
+
+    init(station: Station) { address = station.central.address }
+    init(address: String) { self.address = address }
 
     static func line(_ n: Int64, _ body: String) -> String {
         #"{"n":\#(n),"received_at":"2026-11-20T05:00:00.\#(100 + n)Z","kind":"report","body":\#(body)}"# + "\n"
@@ -31,7 +35,7 @@ struct BatchSender {
         let digest = SHA256.hash(bytes).withBytes { ContentDigest.format($0) }
         return try HTTPClient().perform(
             HTTPClientRequest(
-                method: "PUT", url: station.central.address + name.path,
+                method: "PUT", url: address + name.path,
                 headers: [
                     ("Content-Type", "application/x-ndjson"), ("Content-Encoding", "zstd"), ("Content-Digest", digest),
                 ], body: bytes))
@@ -41,7 +45,7 @@ struct BatchSender {
     func isArchived(_ wanted: IntervalSet) -> Bool {
         eventually(within: 30, everyMilliseconds: 50) {
             let path = BatchName.acknowledgementsPath(relayID: relayID, epoch: epoch)
-            guard let response = try? HTTPClient().perform(HTTPClientRequest(url: station.central.address + path)),
+            guard let response = try? HTTPClient().perform(HTTPClientRequest(url: address + path)),
                 let answer = try? JSONDecoder().decode(Acknowledgement.self, from: Data(response.body))
             else { return false }
             return answer.archived == wanted

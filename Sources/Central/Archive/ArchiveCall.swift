@@ -10,7 +10,8 @@ struct QuarantinedLine {
     var batch: Int
     var n: Int64?
     var code: String
-    var line: Range<Int>
+    /// nil: too long for the stream; intake has put it into the vault.
+    var line: Range<Int>?
 }
 
 /// What a call knows of one of its partitions, or of the whole lake, before it begins.
@@ -85,18 +86,22 @@ final class ArchiveCall {
                 note.note.reject(RejectedRecord(n: n, code: batch.skipCodes[n] ?? "rejected"))
             }
         }
+        if batch.partition != nil { setAside(prepared, batch: index) }
         for (position, record) in prepared.records.enumerated() where !batch.skip.contains(record.n) {
             switch record.content {
             case .unnumbered(let code):
                 quarantine.append(QuarantinedLine(batch: index, n: nil, code: code, line: record.line))
             case .rejected(let code):
-                guard states[slot].deduplicator.settle(source, record.n) else { continue }
-                note.settled(record.n, receivedAt: record.receivedAt)
+                // A retry's number is settled; what is refused again must not be lost.
+                let isFirst = states[slot].deduplicator.settle(source, record.n)
+                guard isFirst || batch.isRetry else { continue }
+                if isFirst { note.settled(record.n, receivedAt: record.receivedAt) }
                 reject(record, code, index, &note)
             case .report(let report) where !(parts[slot].partition?.mayHold(drone: report.identity.droneID) ?? true):
                 // Nobody here knows what was archived of this drone: kept aside rather than perhaps archived twice.
-                guard states[slot].deduplicator.settle(source, record.n) else { continue }
-                note.settled(record.n, receivedAt: record.receivedAt)
+                let isFirst = states[slot].deduplicator.settle(source, record.n)
+                guard isFirst || batch.isRetry else { continue }
+                if isFirst { note.settled(record.n, receivedAt: record.receivedAt) }
                 reject(record, "wrong_partition", index, &note)
             case .alert, .report:
                 let fact = RecordFact(source: source, n: record.n, identity: record.identity, digest: record.digest)
@@ -255,8 +260,32 @@ final class ArchiveCall {
 
     // MARK: - Rejections
 
+    /// A cluster's intake keeps nothing itself: what it could not read came along. Also of a number that is settled
+    /// already, for it may have come under another record; a resend is told by its id.
+    private func setAside(_ prepared: PreparedBatch, batch index: Int) {
+        let batch = batches[index]
+        var leftOut = batch.skip
+        for record in prepared.records where batch.skip.contains(record.n) {
+            _ = leftOut.remove(record.n...record.n)
+            let code = batch.skipCodes[record.n] ?? "rejected"
+            quarantine.append(QuarantinedLine(batch: index, n: record.n, code: code, line: record.line))
+        }
+        leftOut.forEachRange { range in
+            for n in range {
+                let code = batch.skipCodes[n] ?? "rejected"
+                quarantine.append(QuarantinedLine(batch: index, n: n, code: code, line: nil))
+            }
+        }
+    }
+
+    /// What became of the record that was tried again, where this call is for one.
+    var retryOutcome: RetryOutcome? {
+        guard batches.contains(where: \.isRetry) else { return nil }
+        return quarantine.first { batches[$0.batch].isRetry }.map { .refused(code: $0.code) } ?? .archived
+    }
+
     private func reject(_ record: PreparedRecord, _ code: String, _ batch: Int, _ note: inout RelayNoteBuilder) {
-        note.note.reject(RejectedRecord(n: record.n, code: code))
+        note.note.reject(RejectedRecord(n: record.n, code: code), isRetry: batches[batch].isRetry)
         quarantine.append(QuarantinedLine(batch: batch, n: record.n, code: code, line: record.line))
     }
 
@@ -273,7 +302,7 @@ final class ArchiveCall {
         case TableSchema.duplicates.name: note.note.conflicts -= 1
         default: break
         }
-        note.note.reject(RejectedRecord(n: origin.n, code: "not_storable"))
+        note.note.reject(RejectedRecord(n: origin.n, code: "not_storable"), isRetry: batch.isRetry)
         quarantine.append(
             QuarantinedLine(batch: origin.batch, n: origin.n, code: "not_storable", line: origin.line))
         notes[key] = note

@@ -2,8 +2,6 @@
 // relies on, `reports` last.
 
 import Crypto
-import FoundationEssentials
-import JSON
 import Models
 import ObjectStore
 import SyncProtocol
@@ -44,7 +42,7 @@ struct ArchiveCommitter {
             note: ArchiveNote(position: position, relays: notes))
         return ArchiveCommit(
             position: position, version: version, relays: notes, files: files.count,
-            parquetBytes: adds.values.joined().reduce(0) { $0 + $1.size })
+            parquetBytes: adds.values.joined().reduce(0) { $0 + $1.size }, retry: call.retryOutcome)
     }
 
     /// The file's name says which call made it; the random part keeps a repeated call from writing over the first's
@@ -88,16 +86,10 @@ struct ArchiveCommitter {
         var lines: [Int?: [UInt8]] = [:]
         for item in call.quarantine {
             let batch = call.batches[item.batch]
-            var json = JSONWriter(reservedBytes: 256 + item.line.count * 2)
-            json.beginObject()
-            json.member("relay_id", batch.relayID)
-            json.member("epoch", batch.epoch)
-            if let n = item.n { json.member("n", n) }
-            json.member("position", batch.position)
-            json.member("code", item.code)
-            json.member("line_base64", Base64.encode(Array(batch.ndjson[item.line])))
-            json.endObject()
-            lines[batch.partition, default: []] += json.bytes + [0x0a]
+            QuarantineEntry(
+                relayID: batch.relayID, epoch: batch.epoch, n: item.n, position: batch.position, code: item.code,
+                receivedAt: batch.centralReceivedAt, line: item.line.map { Array(batch.ndjson[$0]) }
+            ).append(to: &lines[batch.partition, default: []])
         }
         for (partition, bytes) in lines.sorted(by: { ($0.key ?? -1) < ($1.key ?? -1) }) {
             let positions = call.batches.filter { $0.partition == partition }.map(\.position)

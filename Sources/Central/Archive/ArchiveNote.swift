@@ -96,7 +96,9 @@ package struct RelayNote: Codable, Hashable, Sendable {
     /// What a Delta commit may say of rejected records; all of them are in the quarantine.
     package static let rejectedListed = 1_000
 
-    package mutating func reject(_ record: RejectedRecord) {
+    /// - Parameter isRetry: it was rejected before: counted once, and not lifted.
+    package mutating func reject(_ record: RejectedRecord, isRetry: Bool = false) {
+        guard !isRetry else { return retried.removeAll { $0 == record.n } }
         rejectedCount += 1
         if rejected.count < Self.rejectedListed { rejected.append(record) }
     }

@@ -6,8 +6,9 @@ package import ObjectStore
 package import SyncProtocol
 import System
 
-/// A batch as the stream gives it back, or one partition's part of it. `skip`: record numbers that intake has already
-/// put into quarantine; in a cluster they and their lines, if they are there at all, are in partition 0's part only.
+/// A batch as the stream gives it back, or one partition's part of it. `skip`: record numbers that intake could not
+/// read. A central alone has put them into quarantine already; in a cluster they are in partition 0's part only, and
+/// its archiver writes their lines into the vault.
 package struct StreamedBatch: Sendable {
     package var position: Int64
     package var relayID: String
@@ -50,12 +51,33 @@ package struct ArchiveCommit: Sendable {
     package var relays: [RelayNote]
     package var files: Int
     package var parquetBytes: Int
+    /// Of a call with a record that was tried again.
+    package var retry: RetryOutcome?
+
+    package init(
+        position: Int64, version: Int64, relays: [RelayNote] = [], files: Int = 0, parquetBytes: Int = 0,
+        retry: RetryOutcome? = nil
+    ) {
+        self.position = position
+        self.version = version
+        self.relays = relays
+        self.files = files
+        self.parquetBytes = parquetBytes
+        self.retry = retry
+    }
 
     package var reports: Int { relays.reduce(0) { $0 + $1.reports } }
     package var duplicates: Int { relays.reduce(0) { $0 + $1.duplicates } }
     package var conflicts: Int { relays.reduce(0) { $0 + $1.conflicts } }
     package var alerts: Int { relays.reduce(0) { $0 + $1.alerts } }
     package var rejected: Int { relays.reduce(0) { $0 + $1.rejectedCount } }
+}
+
+package enum RetryOutcome: Sendable, Equatable {
+    /// It is in the archive, now or since before.
+    case archived
+    /// It lies in the quarantine again.
+    case refused(code: String)
 }
 
 package struct RelayArchiveState: Sendable {

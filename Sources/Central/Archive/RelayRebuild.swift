@@ -1,7 +1,7 @@
 // What is settled of every relay, from rows: the last resort of a start. The notes in the log are gone where it has
 // been cleaned, and the deduplicator's snapshots that replaced them may be damaged. Rows and the vault's quarantine
-// have every record number that was archived or rejected; only numbers that intake itself turned away are missing, and
-// a relay that sends those again is told so again.
+// have every record number that was archived or rejected; only numbers that the intake of a central alone turned away
+// are missing, and a relay that sends those again is told so again.
 
 import FoundationEssentials
 import ObjectStore
@@ -34,6 +34,8 @@ struct RelayRebuild {
                 others[found.source, default: IntervalSet()].insert(found.range)
             }
         }
+        // A record may be in several files.
+        var rejected: [RecordSource: IntervalSet] = [:]
         for object in try vault.list(ArchiveCommitter.quarantineFolder) {
             let owner = ArchiveCommitter.quarantinePartition(ofKey: object.key)
             let isOwn = partition == nil || owner == partition?.index || owner == nil && partition?.index == 0
@@ -44,6 +46,7 @@ struct RelayRebuild {
                     others[source, default: IntervalSet()].insert(n)
                     continue
                 }
+                guard rejected[source, default: IntervalSet()].insert(n) else { continue }
                 change(&notes, source) { note in
                     note.reject(RejectedRecord(n: n, code: line.code))
                     note.ranges.append(NotedRange(first: n, last: n, lastReceivedAtMicroseconds: 0))

@@ -7,7 +7,9 @@ import System
 
 struct FleetParts: Sendable {
     let fleet: Fleet
-    let quarantine: Quarantine
+    let quarantine: any QuarantineBook
+    private let sharedQuarantine: SharedQuarantine?
+    private let duties: SharedQuarantine.Duties
     let keeper: FleetKeeper
     let desk = Desk()
     let quarantineDesk: QuarantineDesk
@@ -40,11 +42,18 @@ struct FleetParts: Sendable {
             last = max(last, entry.position)
         }
         recoveredThrough = last
-        let quarantine = try Quarantine(
-            vault: stores.vaultDirectory, rejects: stores.vault, oldPath: "\(data)/quarantine.db")
+        let shared = try Self.sharedQuarantine(configuration, stores, fleet, time: time, log: log)
+        let quarantine: any QuarantineBook
+        if let shared {
+            quarantine = shared
+        } else {
+            let own = try Quarantine(
+                vault: stores.vaultDirectory, rejects: stores.vault, oldPath: "\(data)/quarantine.db")
+            try own.takeInArchiveRejects(at: now)
+            try own.settleRetries(archivedThrough: knowledge.committedPosition, inStream: retries, at: now)
+            quarantine = own
+        }
         self.quarantine = quarantine
-        try quarantine.takeInArchiveRejects(at: now)
-        try quarantine.settleRetries(archivedThrough: knowledge.committedPosition, inStream: retries, at: now)
         let store = try FleetStore(path: "\(data)/fleet.db")
         let sharing = backbone.fleetBoard.map { FleetSharing(board: $0, log: log.component("fleet")) }
         self.sharing = sharing
@@ -55,6 +64,8 @@ struct FleetParts: Sendable {
         quarantineDesk = QuarantineDesk(
             quarantine: quarantine, stream: backbone.stream, fleet: fleet, desk: desk, time: time,
             log: log.component("quarantine"))
+        sharedQuarantine = shared
+        duties = SharedQuarantine.Duties(backbone, publish: quarantineDesk.publish)
         // What other nodes have raised and closed is not raised again.
         sharing?.step(listener, onlyReads: true)
         keeper.look()
@@ -94,6 +105,10 @@ struct FleetParts: Sendable {
 
     func start() -> [WorkerThread] {
         var threads = [keeper.start(), desk.start()]
+        if let sharedQuarantine {
+            threads.append(
+                WorkerThread(name: "quarantine", stackBytes: 4 << 20) { [duties] in sharedQuarantine.run(duties) })
+        }
         if let sharing {
             let listener = listener
             threads.append(WorkerThread(name: "sharing", stackBytes: 4 << 20) { sharing.run(listener) })
@@ -102,6 +117,7 @@ struct FleetParts: Sendable {
     }
 
     func stop() {
+        sharedQuarantine?.stop()
         sharing?.stop()
         keeper.stop()
     }

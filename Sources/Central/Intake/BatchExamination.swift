@@ -26,6 +26,12 @@ package struct BatchExamination: Sendable {
         package let n: Int64
         package let code: String
         package let line: [UInt8]
+
+        package init(n: Int64, code: String, line: [UInt8]) {
+            self.n = n
+            self.code = code
+            self.line = line
+        }
     }
 
     package var numbers = IntervalSet()

@@ -22,15 +22,15 @@ package struct IntakeCounters: Sendable, Equatable {
 package final class BatchIntake: Sendable {
     private let stream: any BatchStream
     private let fleet: Fleet
-    private let quarantine: Quarantine
+    private let quarantine: any QuarantineBook
     private let live: LiveHandOver
     private let time: any TimeSource
     private let maxStreamBytes: Int
     private let counted = Mutex(IntakeCounters())
 
     package init(
-        stream: any BatchStream, fleet: Fleet, quarantine: Quarantine, time: any TimeSource, maxStreamBytes: Int,
-        live: LiveHandOver = LiveHandOver()
+        stream: any BatchStream, fleet: Fleet, quarantine: any QuarantineBook, time: any TimeSource,
+        maxStreamBytes: Int, live: LiveHandOver = LiveHandOver()
     ) {
         self.live = live
         self.stream = stream
@@ -55,8 +55,7 @@ package final class BatchIntake: Sendable {
         do throws(Problem) {
             try take(exchange, name)
         } catch {
-            counted.withLock { $0.refusedBatches += 1 }
-            exchange.respond(HTTPResponse(problem: error))
+            refuse(exchange, error)
         }
     }
 
@@ -79,28 +78,35 @@ package final class BatchIntake: Sendable {
         let header = StreamHeader(
             relay: name.relayID, epoch: name.epoch, numbers: examined.numbers,
             rejected: examined.rejected.map { RejectedRecord(n: $0.n, code: $0.code) }, records: examined.records)
-        if !examined.rejected.isEmpty {
-            // Before `received` is said: a record set aside is kept as surely as one that is not.
-            do {
-                try quarantine.keep(examined.rejected, relayID: name.relayID, epoch: name.epoch, at: now)
-            } catch {
-                throw Self.busy("The quarantine cannot be written.", 5)
-            }
+        let batch = NewBatch(header: header, payload: Array(exchange.body), lines: lines, receivedAt: now)
+        guard !examined.rejected.isEmpty else { return append(exchange, name, batch, facts, digest: digest) }
+        // Before `received` is said: a record set aside is kept as surely as one that is not.
+        quarantine.keep(examined.rejected, relayID: name.relayID, epoch: name.epoch, at: now) { [self, facts] isKept in
+            guard !isKept else { return append(exchange, name, batch, facts, digest: digest) }
+            refuse(exchange, Self.busy("The quarantine cannot be written.", 5))
         }
-        let payload = Array(exchange.body)
-        let batch = NewBatch(header: header, payload: payload, lines: lines, receivedAt: now)
+    }
+
+    private func append(
+        _ exchange: HTTPExchange, _ name: BatchName, _ batch: NewBatch, _ facts: LiveFacts?, digest: String
+    ) {
         let isQueued = stream.append(batch) { [self, facts] result in
             switch result {
             case .success(let position):
                 if let facts { live.offer(facts, at: position) }
-                fleet.received(header, name: name.path, digest: digest, at: now)
-                count(header, bytes: payload.count)
+                fleet.received(batch.header, name: name.path, digest: digest, at: batch.receivedAt)
+                count(batch.header, bytes: batch.payload.count)
                 answer(exchange, name, digest: digest)
             case .failure:
                 exchange.respond(HTTPResponse(problem: Self.busy("The stream cannot be written.", 1)))
             }
         }
-        guard isQueued else { throw Self.busy("More batches came than the disk takes.", 1) }
+        if !isQueued { refuse(exchange, Self.busy("More batches came than the disk takes.", 1)) }
+    }
+
+    private func refuse(_ exchange: HTTPExchange, _ problem: Problem) {
+        counted.withLock { $0.refusedBatches += 1 }
+        exchange.respond(HTTPResponse(problem: problem))
     }
 
     private func count(_ header: StreamHeader, bytes: Int) {

@@ -1,5 +1,6 @@
 // Records that central could not read or store: kept byte for byte with their reason until a person decides, each
-// once. One SQLite file in the vault, for the records may hold names (I9): `_columba/quarantine.db`.
+// once. One SQLite file in the vault, for the records may hold names (I9): `_columba/quarantine.db`. This is the
+// quarantine of a central alone; a cluster's is `SharedQuarantine`.
 //
 //   waiting ──retry──▶ retrying ──archived──▶ archived
 //      │  ▲               │
@@ -19,7 +20,7 @@ import Synchronization
 import System
 
 package struct QuarantinedRecord: Sendable, Equatable {
-    package enum State: String, Sendable, CaseIterable { case waiting, retrying, archived, dropped }
+    package enum State: String, Sendable, Codable, CaseIterable { case waiting, retrying, archived, dropped }
 
     package var id: String
     package var relayID: String

@@ -15,7 +15,7 @@ final class QuarantineDesk: Sendable {
     private static let defaultPage = 100
     private static let compressionLevel: Int32 = 1
 
-    private let quarantine: Quarantine
+    private let quarantine: any QuarantineBook
     private let stream: any BatchStream
     private let fleet: Fleet
     private let desk: Desk
@@ -23,7 +23,8 @@ final class QuarantineDesk: Sendable {
     private let log: Log
 
     init(
-        quarantine: Quarantine, stream: any BatchStream, fleet: Fleet, desk: Desk, time: any TimeSource, log: Log
+        quarantine: any QuarantineBook, stream: any BatchStream, fleet: Fleet, desk: Desk, time: any TimeSource,
+        log: Log
     ) {
         self.quarantine = quarantine
         self.stream = stream
@@ -55,6 +56,7 @@ final class QuarantineDesk: Sendable {
             return [state]
         }
         let page = limit ?? Self.defaultPage
+        look()
         let records = try quarantine.list(
             states: states ?? [.waiting, .retrying], relayID: exchange.queryItem("relay_id"),
             after: exchange.queryItem("after"), limit: page)
@@ -68,8 +70,18 @@ final class QuarantineDesk: Sendable {
         return CentralRoutes.json(output.bytes)
     }
 
+    /// Where the vault does not answer, what is known is shown.
+    private func look() {
+        do {
+            try quarantine.look()
+        } catch {
+            log.warning("quarantine_not_reached", ["error": .string("\(error)")])
+        }
+    }
+
     func show(_ exchange: HTTPExchange, _ id: String) throws -> HTTPResponse {
         let wantsLine = exchange.queryItem("raw") == "true"
+        look()
         guard let (record, line) = try quarantine.record(id, withLine: wantsLine) else { throw Self.unknown }
         if wantsLine {
             // Every look at a record's content leaves a trace.
@@ -111,8 +123,27 @@ final class QuarantineDesk: Sendable {
     /// it had.
     func retry(_ exchange: HTTPExchange, _ id: String) throws -> HTTPResponse {
         let decision = try Decision(exchange)
+        try quarantine.look()
         guard let (record, line) = try quarantine.record(id, withLine: true) else { throw Self.unknown }
         guard record.state == .waiting, let line else { throw Self.decided(record) }
+        let batch = try Self.batch(record, line)
+        guard try quarantine.startRetry(id, by: decision.by, note: decision.note, at: now) else {
+            throw try decided(id)
+        }
+        let isQueued = stream.append(batch) { [self] result in
+            // On the stream's thread: the note of it is for the desk's. Where that is not possible, a start finds out.
+            desk.enqueue { [self] in appended(id, result) }
+        }
+        guard try isQueued || !quarantine.retryNotQueued(id, at: now) else {
+            throw Problem(
+                status: 503, code: "overloaded", detail: "The stream is full. Try again later.", retryAfterSeconds: 5)
+        }
+        log.info("quarantine_retry", ["id": .string(id), "relay_id": .string(record.relayID)])
+        return Self.answer(id, .retrying, status: 202)
+    }
+
+    /// What the stream takes of a record that is tried again; throws where it is still no valid one.
+    private static func batch(_ record: QuarantinedRecord, _ line: [UInt8]) throws -> NewBatch {
         guard let n = record.n else {
             throw Problem(
                 status: 422, code: "no_record_number",
@@ -127,30 +158,21 @@ final class QuarantineDesk: Sendable {
                 detail: "The record is still no valid one; it stays in quarantine.")
         }
         let header = StreamHeader(
-            relay: record.relayID, epoch: record.epoch, numbers: examined.numbers, rejected: [], records: 1, retry: id)
-        let payload = try Zstd.compress(lines, level: Self.compressionLevel)
-        let moved = try quarantine.move(
-            id, from: [.waiting], to: .retrying, by: decision.by, note: decision.note, at: now)
-        guard moved else { throw Self.decided(record) }
-        let batch = NewBatch(header: header, payload: payload, lines: lines, receivedAt: record.receivedAt)
-        let isQueued = stream.append(batch) { [self] result in
-            // On the stream's thread: the note of it is for the desk's. Where that is not possible, a start finds out.
-            desk.enqueue { [self] in appended(id, result) }
-        }
-        guard isQueued else {
-            _ = try quarantine.move(id, from: [.retrying], to: .waiting, at: now)
-            throw Problem(
-                status: 503, code: "overloaded", detail: "The stream is full. Try again later.", retryAfterSeconds: 5)
-        }
-        log.info("quarantine_retry", ["id": .string(id), "relay_id": .string(record.relayID)])
-        return Self.answer(id, .retrying, status: 202)
+            relay: record.relayID, epoch: record.epoch, numbers: examined.numbers, rejected: [], records: 1,
+            retry: record.id)
+        return NewBatch(
+            header: header, payload: try Zstd.compress(lines, level: Self.compressionLevel), lines: lines,
+            receivedAt: record.receivedAt)
+    }
+
+    /// On a person's word of before: nobody waits for the answer.
+    func publish(_ record: QuarantinedRecord, _ line: [UInt8]) throws {
+        _ = stream.append(try Self.batch(record, line)) { _ in }
     }
 
     private func appended(_ id: String, _ result: Result<Int64, any Error>) {
-        let position = try? result.get()
         do {
-            _ = try quarantine.move(
-                id, from: [.retrying], to: position == nil ? .waiting : .retrying, at: now, position: position)
+            try quarantine.retryAppended(id, position: try? result.get(), at: now)
         } catch {
             log.error("quarantine_not_saved", ["id": .string(id), "error": .string("\(error)")])
         }
@@ -158,12 +180,16 @@ final class QuarantineDesk: Sendable {
 
     func drop(_ exchange: HTTPExchange, _ id: String) throws -> HTTPResponse {
         let decision = try Decision(exchange)
+        try quarantine.look()
         guard let (record, _) = try quarantine.record(id, withLine: false) else { throw Self.unknown }
-        let moved = try quarantine.move(
-            id, from: [.waiting], to: .dropped, by: decision.by, note: decision.note, at: now, removesLine: true)
-        guard moved else { throw Self.decided(record) }
+        guard try quarantine.drop(id, by: decision.by, note: decision.note, at: now) else { throw try decided(id) }
         log.warning("quarantine_dropped", ["id": .string(id), "relay_id": .string(record.relayID)])
         return Self.answer(id, .dropped, status: 200)
+    }
+
+    /// As it is now: somebody may have been faster.
+    private func decided(_ id: String) throws -> Problem {
+        try quarantine.record(id, withLine: false).map { Self.decided($0.record) } ?? Self.unknown
     }
 
     private static func decided(_ record: QuarantinedRecord) -> Problem {
@@ -188,11 +214,8 @@ final class QuarantineDesk: Sendable {
     /// A version is committed: takes in what the archiver set aside, and settles what was tried again.
     func committed(_ commit: ArchiveCommit, retried: [String]) {
         do {
-            if commit.rejected > 0 { try quarantine.takeInArchiveRejects(at: now) }
-            for id in retried {
-                guard try quarantine.move(id, from: [.retrying], to: .archived, at: now, removesLine: true),
-                    let (record, _) = try quarantine.record(id, withLine: false), let n = record.n
-                else { continue }
+            for record in try quarantine.committed(commit, retried: retried, at: now) {
+                guard let n = record.n else { continue }
                 fleet.retried(n, relayID: record.relayID, epoch: record.epoch)
             }
         } catch {

@@ -45,7 +45,7 @@ extension CentralOpenAPI {
             },
             "/v1/quarantine": {
               "get": {
-                "summary": "Records set aside, newest first, without their content",
+                "summary": "Records set aside, newest first, without their content; in a cluster those of all nodes",
                 "parameters": [
                   {
                     "name": "state",
@@ -77,22 +77,24 @@ extension CentralOpenAPI {
             },
             "/v1/quarantine/{id}/retry": {
               "post": {
-                "summary": "Examine it again; a valid record is archived under the number it had",
+                "summary": "Examine it again; a valid record is archived under its number (409: already decided)",
                 "parameters": [{"$ref":"#/components/parameters/Id"}],
                 "requestBody": {"$ref":"#/components/requestBodies/Decision"},
                 "responses": {
                   "202": {"description":"It is on its way into the archive","content":{"application/json":{}}},
+                  "409": {"$ref":"#/components/responses/Problem"},
                   "default": {"$ref":"#/components/responses/Problem"}
                 }
               }
             },
             "/v1/quarantine/{id}/drop": {
               "post": {
-                "summary": "Remove its bytes; the decision is kept",
+                "summary": "Remove its bytes; the decision is kept (409: already decided)",
                 "parameters": [{"$ref":"#/components/parameters/Id"}],
                 "requestBody": {"$ref":"#/components/requestBodies/Decision"},
                 "responses": {
                   "200": {"description":"It is dropped","content":{"application/json":{}}},
+                  "409": {"$ref":"#/components/responses/Problem"},
                   "default": {"$ref":"#/components/responses/Problem"}
                 }
               }

@@ -7,8 +7,8 @@
 //
 // A part that would not fit into one message (many lines of one drone, many gaps in the numbers) makes the batch fall
 // into halves by line, as often as needed: each half is a batch of its own with a smaller cover. One valid line always
-// fits (asserted below); a line that intake has put into quarantine and that does not is left out, only its number is
-// there: the quarantine has its bytes.
+// fits (asserted below); a line that intake could not read and that does not is left out, only its number is there:
+// intake has put it into the vault before (`SharedQuarantine.keep`).
 //
 // Message: subject `columba.pNN` · header `Columba-Batch: {"v":1,"at":µs,"batch":{StreamHeader}}` · header
 // `Nats-Msg-Id: relay/epoch/first-last/pNN/hash` (of header and lines, without the time) · payload = zstd NDJSON. A
