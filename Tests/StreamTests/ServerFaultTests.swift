@@ -14,7 +14,8 @@ import Testing
     .enabled(if: NATSServers.isAvailable, "nats-server is missing: make deps"))
 struct ServerFaultTests {
     private static let partitions = 4
-    /// What says more of nats-server than of Columba is for `make chaos-cluster`.
+    /// Elections and catching up take their time, and say as much of nats-server as of Columba: for `make
+    /// chaos-cluster`.
     private static let isLongLook = Environment.variable("COLUMBA_CLUSTER_ROUNDS") != nil
     private static let reason = "a longer look: COLUMBA_CLUSTER_ROUNDS=2, or make chaos-cluster"
 
@@ -67,7 +68,9 @@ struct ServerFaultTests {
         #expect(settled.lines.values.allSatisfy { $0 == 1 }, "\(place): a line is there twice")
     }
 
-    @Test("the stream's leader freezes: batches go on without it, and when it wakes it learns what it missed")
+    @Test(
+        "the stream's leader freezes: batches go on without it, and when it wakes it learns what it missed",
+        .enabled(if: isLongLook, "\(reason)"))
     func frozenLeader() throws {
         try run(seed: 41) { servers, node, sender in
             let frozen = try #require(node.leader(among: servers))
