@@ -2,6 +2,7 @@
 
 import Central
 import DuckDB
+import Glibc
 import Models
 import System
 import Testing
@@ -38,5 +39,40 @@ import Testing
         let path = SQLText.literal(files[0].path)
         let answer = try runner.run("select count(*) as c, max(seq) as m from read_parquet(\(path));")
         #expect(String(decoding: answer, as: UTF8.self) == "{\"c\":61,\"m\":63}\n")
+    }
+
+    @Test(
+        "a program that ends without saying that its input is at fault puts no row aside",
+        arguments: [
+            "exit 1", "echo 'duckdb: error while loading shared libraries: libstdc++.so.6' >&2; exit 127",
+            "echo 'Error: unable to open database' >&2; exit 1",
+        ])
+    func silentEnd(_ script: String) throws {
+        let fixture = try ArchiveFixture()
+        let directory = "\(fixture.directory)/rows"
+        let program = "\(fixture.directory)/duckdb"
+        try FileSystem.makeDirectories(directory)
+        try FileSystem.writeDurably(program, Array("#!/bin/sh\ncat > /dev/null\n\(script)\n".utf8))
+        #expect(chmod(program, 0o755) == 0)
+        let runner = DuckDBRunner(
+            .init(executable: DuckDBExecutable(path: program), temporaryDirectory: "\(fixture.directory)/tmp"))
+        let writer = ParquetWriter(duckDB: runner, directory: directory)
+        let buffer = try RowBuffer(.reports, day: "2026-11-20") { try RowFile(path: "\(directory)/reports.ndjson") }
+        try Array(#"{"drone_id":"pw-1","seq":1}"#.utf8).withUnsafeBytes { try buffer.append($0, "", nil) }
+        let error = #expect(throws: DuckDBError.self) {
+            try writer.badRows(buffer, archivedAt: Timestamp(microseconds: ArchiveFixture.start))
+        }
+        #expect(error?.kind == .crashed)
+    }
+
+    @Test(
+        "DuckDB's own words say what is at fault",
+        arguments: [
+            ("Invalid Input Error: Malformed JSON", DuckDBError.Kind.rejected), ("Binder Error: x", .rejected),
+            ("IO Error: No space left on device", .storage), ("Out of Memory Error: failed", .memory),
+            ("INTERNAL Error: x", .crashed), ("", .crashed), ("std::bad_alloc", .memory),
+        ])
+    func kinds(_ message: String, _ kind: DuckDBError.Kind) {
+        #expect(DuckDBError.classify(message) == kind)
     }
 }

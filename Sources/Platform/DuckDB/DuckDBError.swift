@@ -44,6 +44,10 @@ package struct DuckDBError: Error, Hashable, Sendable, CustomStringConvertible {
             ("FATAL Error", .crashed), ("INTERNAL Error", .crashed), ("Internal Error", .crashed),
         ]
         if message.contains("bad_alloc") || message.contains("failed to allocate") { return .memory }
-        return starts.first { message.hasPrefix($0.0) }?.1 ?? .rejected
+        if let known = starts.first(where: { message.hasPrefix($0.0) }) { return known.1 }
+        // Only what has one of DuckDB's types is about the input. A program that cannot load a library, or ends without
+        // a word, says nothing about it: its rows are not at fault.
+        let type = message.prefix { $0 != ":" && $0 != "\n" }
+        return type.hasSuffix(" Error") ? .rejected : .crashed
     }
 }
