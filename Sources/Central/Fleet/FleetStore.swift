@@ -78,7 +78,7 @@ package final class FleetStore: Sendable {
         let changes = try incidents.map { id, incident in
             (id, try incident.map { [UInt8](try JSONEncoder().encode($0)) })
         }
-        try transaction { database in
+        try database.transaction { database in
             let saveRelay = try database.prepare("INSERT OR REPLACE INTO relays VALUES (?1, ?2)")
             for (relayID, ledger) in relays {
                 try saveRelay.bind(1, relayID)
@@ -98,25 +98,12 @@ package final class FleetStore: Sendable {
 
     package func add(_ rules: StoredRules) throws {
         let message = [UInt8](try JSONEncoder().encode(rules.message))
-        try transaction { database in
+        try database.transaction { database in
             let insert = try database.prepare("INSERT INTO rule_sets VALUES (?1, ?2, ?3)")
             try insert.bind(1, Int64(rules.message.version))
             try insert.bind(2, rules.putAt.microseconds)
             try insert.bind(3, message)
             try insert.run()
-        }
-    }
-
-    private func transaction(_ body: (Database) throws -> Void) throws {
-        try database.withLock { database in
-            try database.execute("BEGIN IMMEDIATE")
-            do {
-                try body(database)
-                try database.execute("COMMIT")
-            } catch {
-                try? database.execute("ROLLBACK")
-                throw error
-            }
         }
     }
 }

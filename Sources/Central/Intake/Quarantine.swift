@@ -98,7 +98,7 @@ package final class Quarantine: Sendable {
     /// A record that is here already stays as it is; one that was tried again and refused again waits.
     private func insert(_ entries: [Entry]) throws {
         guard !entries.isEmpty else { return }
-        try transaction { database in
+        try database.transaction { database in
             let insert = try database.prepare(
                 """
                 INSERT INTO quarantined(id, relay_id, epoch, n, code, received_at, state, bytes, line)
@@ -243,7 +243,7 @@ package final class Quarantine: Sendable {
         _ id: String, from: [QuarantinedRecord.State], to state: QuarantinedRecord.State, by: String? = nil,
         note: String? = nil, at time: Timestamp, position: Int64? = nil, removesLine: Bool = false
     ) throws -> Bool {
-        let isMoved = try transaction { database in
+        let isMoved = try database.transaction { database in
             let places = from.map { "'\($0.rawValue)'" }.joined(separator: ", ")
             let update = try database.prepare(
                 """
@@ -291,19 +291,5 @@ package final class Quarantine: Sendable {
             return counts
         }
         waiting.withLock { $0 = counts }
-    }
-
-    private func transaction<Result: Sendable>(_ body: (Database) throws -> Result) throws -> Result {
-        try database.withLock { database in
-            try database.execute("BEGIN IMMEDIATE")
-            do {
-                let result = try body(database)
-                try database.execute("COMMIT")
-                return result
-            } catch {
-                try? database.execute("ROLLBACK")
-                throw error
-            }
-        }
     }
 }

@@ -81,7 +81,7 @@ final class QuarantineIndex: Sendable {
 
     private func forget(_ keys: Set<String>) throws {
         guard !keys.isEmpty else { return }
-        try transaction { database in
+        try database.transaction { database in
             for sql in ["DELETE FROM contents WHERE file = ?1", "DELETE FROM files WHERE key = ?1"] {
                 let delete = try database.prepare(sql)
                 for key in keys {
@@ -94,7 +94,7 @@ final class QuarantineIndex: Sendable {
 
     /// What a file holds. A record that is known stays as it is, but for when it came first.
     func took(_ file: ObjectInfo, _ entries: [QuarantineEntry]) throws {
-        try transaction { database in
+        try database.transaction { database in
             let clear = try database.prepare("DELETE FROM contents WHERE file = ?1")
             try clear.bind(1, file.key)
             try clear.run()
@@ -151,7 +151,7 @@ final class QuarantineIndex: Sendable {
 
     /// - Parameter decision: nil: unreadable. Its place is taken, and it changes nothing.
     func took(_ decision: QuarantineDecision?, of id: String, step: Int) throws {
-        try transaction { database in
+        try database.transaction { database in
             let insert = try database.prepare(
                 """
                 INSERT OR IGNORE INTO decisions(id, step, state, at, person, note, code)
@@ -281,19 +281,5 @@ final class QuarantineIndex: Sendable {
             return counts
         }
         waiting.withLock { $0 = counts }
-    }
-
-    private func transaction<Result: Sendable>(_ body: (Database) throws -> Result) throws -> Result {
-        try database.withLock { database in
-            try database.execute("BEGIN IMMEDIATE")
-            do {
-                let result = try body(database)
-                try database.execute("COMMIT")
-                return result
-            } catch {
-                try? database.execute("ROLLBACK")
-                throw error
-            }
-        }
     }
 }
