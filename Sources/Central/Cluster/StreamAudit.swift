@@ -3,8 +3,7 @@
 // waits; so that is taken back, and the relay sends these records again (I2, I11).
 //
 //   ledger entry ──noted──▶ waiting ──every partition is beyond it──▶ archived: done
-//                                                                └──▶ not archived: lost ──rest──▶ taken back, until it
-//                                                                is
+//                                                                └──▶ not archived: lost ──rest──▶ taken back
 //
 // Taken back too often is harmless: whatever comes twice is settled once. Too soon would be of no use: the stream's
 // servers know a repeated message for two minutes and drop it, whatever became of the first.
